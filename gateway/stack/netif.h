@@ -1,0 +1,153 @@
+#ifndef STACK_NETIF_H
+#define STACK_NETIF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/inet.h"
+#include "base/timer.h"
+#include "link/link.h"
+
+/*
+ * netif - the gateway's interface to one guest: Ethernet in, IP packets up
+ *
+ * Theory of operation
+ * -------------------
+ * netif_attach() hangs the netif on a link; what comes in is parsed once.  The
+ * first NETIF_HEAD bytes of a frame are copied, so that no header can change
+ * between the check and its use; the rest stays where it is, in guest memory
+ * perhaps, and only payload that nobody judges is read from there.
+ *
+ * Any-IP: a packet to any unicast address goes up; ARP and NDP answer for every
+ * address but the guest's own.  A source other than the guest's own address is
+ * dropped and counted, except what NDP, MLD, ARP probes and DHCP need.
+ *
+ *	link -> netif -> arp
+ *	              -> ip -> (frag) -> l4[TCP], l4[UDP], l4[ICMP]
+ *
+ * Upwards there are only function pointers, installed by netif_set_l4().
+ * Sending to the guest needs no neighbour resolution on the fast path: the
+ * guest's MAC is the one of its latest valid frame, at first the configured one.
+ *
+ * A netif lives as long as the sandbox; links come and go.  Without a link,
+ * output fails with -ENOTCONN.
+ */
+
+#define NETIF_HEAD	256	/* Ethernet, IPv6 with options, TCP with options */
+
+/**
+ * struct netif_conf - Addresses of one guest; all fixed for its life
+ * @mac:	The gateway's own
+ * @guest_mac:	The guest's
+ * @mtu:	IP MTU of the link
+ * @v4:		IPv4 is active: @gw4, @guest4 and @plen4 are set
+ * @v6:		IPv6 is active
+ */
+struct netif_conf {
+	uint8_t mac[6], guest_mac[6];
+	uint16_t mtu;
+	bool v4, v6;
+	struct ipaddr gw4, guest4, gw6, guest6;
+	uint8_t plen4, plen6;
+};
+
+/**
+ * struct pkt - One IP packet from the guest, as its upper layer sees it
+ * @src:	The guest's address
+ * @dst:	Any unicast address, or a multicast group the gateway serves
+ * @proto:	IPPROTO_TCP, _UDP, _ICMP or _ICMPV6, after extension headers
+ * @ttl:	TTL or hop limit as received
+ * @tos:	Traffic class
+ * @vh:		Offload metadata of the frame; csum_start counts from @l4 here
+ * @l4:		Start of the upper layer, contiguous and safe for @l4_head bytes
+ * @iov:	All of the upper layer, header included; the first piece is @l4
+ * @len:	Bytes in @iov
+ * @ip:		The packet from its IP header on, safe for @ip_head bytes: what an
+ *		ICMP error quotes
+ *
+ * Everything is borrowed during the call.
+ */
+struct pkt {
+	struct ipaddr src, dst;
+	uint8_t proto, ttl, tos;
+	struct link_vnet vh;
+	const uint8_t *l4;
+	size_t l4_head;
+	const struct iovec *iov;
+	int n;
+	size_t len;
+	const uint8_t *ip;
+	size_t ip_head, ip_len;
+};
+
+enum netif_l4 {
+	NETIF_L4_TCP,
+	NETIF_L4_UDP,
+	NETIF_L4_ICMP,		/* both families */
+	NETIF_L4_NUM,
+};
+
+struct netif;
+struct frag;
+
+struct netif {
+	struct netif_conf conf;
+	struct link *link;
+	struct timerq *tq;
+	void (*l4[NETIF_L4_NUM])(void *arg, const struct pkt *p);
+	void *l4_arg[NETIF_L4_NUM];
+	void (*batch)(void *arg);	/* the end of a batch of input */
+	void (*room)(void *arg);	/* a full link has drained */
+	void (*updown)(void *arg, bool up);
+	void *arg;
+	struct frag *frag;
+	uint16_t ident4;
+	uint32_t ident6;
+	uint8_t peer_mac[6];
+};
+
+/**
+ * netif_init() - Set up; every address is copied
+ * @tq:		Borrowed for the netif's life
+ *
+ * Return: 0; -ENOMEM
+ */
+int netif_init(struct netif *n, const struct netif_conf *conf,
+	       struct timerq *tq);
+
+/** netif_done() - Release what netif_init() took; the link is not touched */
+void netif_done(struct netif *n);
+
+/** netif_set_l4() - Install the handler of an upper layer */
+void netif_set_l4(struct netif *n, enum netif_l4 which,
+		  void (*input)(void *arg, const struct pkt *p), void *arg);
+
+/** netif_attach() - Use this link from now on, in place of any other
+ *
+ * Its input, input_done and drained callbacks become ours; its down callback
+ * stays with the caller, who then calls netif_detach().
+ */
+void netif_attach(struct netif *n, struct link *l);
+
+/** netif_detach() - There is no link any more */
+void netif_detach(struct netif *n);
+
+/** netif_is_gw() - Whether @a is one of the gateway's own active addresses */
+bool netif_is_gw(const struct netif *n, const struct ipaddr *a);
+
+/** netif_is_guest() - Whether @a is one of the guest's own active addresses */
+bool netif_is_guest(const struct netif *n, const struct ipaddr *a);
+
+/** netif_flush() - End of a batch of output: link_flush() if there is a link */
+void netif_flush(struct netif *n);
+
+/**
+ * pkt_csum_ok() - Whether the upper-layer checksum of a packet holds
+ *
+ * Vouched for by the link (NEEDS_CSUM, DATA_VALID) or computed, with the pseudo
+ * header (RFC 9293 3.1, RFC 768, RFC 8200 8.1).  An absent UDP checksum over
+ * IPv4 is the caller's affair.
+ */
+bool pkt_csum_ok(const struct pkt *p);
+
+#endif /* STACK_NETIF_H */

@@ -1,0 +1,143 @@
+#ifndef STACK_TCP_H
+#define STACK_TCP_H
+
+#include <sys/types.h>
+
+#include "base/slab.h"
+#include "gateway/stack/netif.h"
+
+/*
+ * tcp - the gateway's end of the guest's TCP connections (RFC 9293)
+ *
+ * Theory of operation
+ * -------------------
+ * A connection begins with the guest's SYN.  The owner (a relay) is told by
+ * @open, dials, and answers later with tcp_accept() or tcp_refuse(); until then
+ * the SYN stays unanswered.  The engine keeps no payload: what the guest sends
+ * goes to @recv in order, and counts as acknowledged as far as @recv took it;
+ * what goes to the guest is fetched with @peek, at an offset from the first
+ * unacknowledged byte, straight into the frame, and fetched again when it has to
+ * be retransmitted; @acked says how much may be forgotten.  The window offered
+ * to the guest is what @room says.
+ *
+ * Work is batched: input marks a connection as dirty, and tcp_flush() at the end
+ * of the batch sends data, one acknowledgement for all of it, window updates.
+ *
+ * Time       Only timerq_now(); the engine runs on a virtual clock.
+ * Names      Callbacks get the struct tcp; whoever keeps one across a turn keeps
+ *            its slab_id and uses tcp_get().
+ * Freeing    After @closed the connection is freed at the next tcp_flush();
+ *            @closed is called exactly once for each @open.
+ */
+
+struct tcp;
+struct tcp_stack;
+
+/**
+ * struct tcp_ops - What the owner of connections does
+ * @open:	A SYN that starts a connection. The owner may call tcp_accept(),
+ *		tcp_refuse() or nothing yet
+ * @room:	How many more bytes @recv would take now: the window
+ * @recv:	Payload in order. Returns the bytes taken, fewer than offered when
+ *		full (the rest comes again by retransmission, after
+ *		tcp_room_changed()); negative errno resets the connection
+ * @recv_fin:	The guest has ended its direction; everything before it was taken
+ * @peek:	Fill the pieces from @off bytes after the first unacknowledged
+ *		one. Returns the bytes written; 0 if there are none now (call
+ *		tcp_readable() when there are); -ENODATA at the end of the stream:
+ *		a FIN goes out; another negative errno resets the connection
+ * @acked:	The guest has acknowledged @n bytes: drop them
+ * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest;
+ *		-ECONNABORTED by tcp_abort(); -ETIMEDOUT
+ */
+struct tcp_ops {
+	void (*open)(void *arg, struct tcp *c);
+	size_t (*room)(void *arg, struct tcp *c);
+	ssize_t (*recv)(void *arg, struct tcp *c, const struct iovec *iov,
+			int n, size_t len);
+	void (*recv_fin)(void *arg, struct tcp *c);
+	ssize_t (*peek)(void *arg, struct tcp *c, size_t off,
+			const struct iovec *iov, int n, size_t len);
+	void (*acked)(void *arg, struct tcp *c, size_t n);
+	void (*closed)(void *arg, struct tcp *c, int why);
+};
+
+/**
+ * struct tcp_conf - Sizes and choices
+ * @max_conns:	Table size; a SYN beyond it gets RST and is counted
+ * @max_window:	Largest window offered, bytes (4 MiB: 256 KiB to 16 MiB measured
+ *		alike on a local link)
+ */
+struct tcp_conf {
+	uint32_t max_conns;
+	uint32_t max_window;
+};
+
+/**
+ * struct tcp_tuple - Who talks to whom; ports in host order
+ * @guest:	The guest's address
+ * @peer:	The address that the guest connected to
+ */
+struct tcp_tuple {
+	struct ipaddr guest, peer;
+	uint16_t guest_port, peer_port;
+};
+
+/** tcp_stack_new() - Take over NETIF_L4_TCP of @n; NULL if memory is short */
+struct tcp_stack *tcp_stack_new(struct netif *n, const struct tcp_conf *conf,
+				const struct tcp_ops *ops, void *arg);
+
+/** tcp_stack_free() - Forget every connection, silently, without callbacks */
+void tcp_stack_free(struct tcp_stack *ts);
+
+/** tcp_tuple() - Addresses and ports of a connection; borrowed */
+const struct tcp_tuple *tcp_tuple(const struct tcp *c);
+
+/** tcp_id() - Name that outlives the connection */
+struct slab_id tcp_id(const struct tcp *c);
+
+/** tcp_get() - Resolve; NULL if it is gone or closed */
+struct tcp *tcp_get(struct tcp_stack *ts, struct slab_id id);
+
+/** tcp_user() - The owner's pointer, NULL at first; and tcp_set_user() sets it */
+void *tcp_user(const struct tcp *c);
+void tcp_set_user(struct tcp *c, void *user);
+
+/** tcp_syn_header() - The first 8 bytes of the guest's SYN, for an ICMP error */
+void tcp_syn_header(const struct tcp *c, uint8_t out[static 8]);
+
+/** tcp_accept() - Answer the SYN: the upstream side is connected */
+void tcp_accept(struct tcp *c);
+
+/** tcp_refuse() - Answer the SYN with RST; @closed is not called */
+void tcp_refuse(struct tcp *c);
+
+/** tcp_drop() - Forget an unanswered SYN without a word; @closed is not called */
+void tcp_drop(struct tcp *c);
+
+/** tcp_readable() - @peek may have data, or the end of the stream, again */
+void tcp_readable(struct tcp *c);
+
+/** tcp_room_changed() - @room may say more than before: update the window */
+void tcp_room_changed(struct tcp *c);
+
+/** tcp_abort() - RST to the guest, forget; @closed(-ECONNABORTED) is called */
+void tcp_abort(struct tcp *c);
+
+/** tcp_flush() - End of a batch: do the work of every dirty connection */
+void tcp_flush(struct tcp_stack *ts);
+
+/** tcp_link_up() - The link came back, or has room again: send what waits */
+void tcp_link_up(struct tcp_stack *ts);
+
+/** tcp_count() - Connections in the table */
+uint32_t tcp_count(const struct tcp_stack *ts);
+
+/** tcp_each() - Call @fn for every connection */
+void tcp_each(struct tcp_stack *ts, void (*fn)(void *arg, struct tcp *c),
+	      void *arg);
+
+/** tcp_state_name() - "ESTABLISHED", "SYN-RECEIVED", ... of RFC 9293 3.3.2 */
+const char *tcp_state_name(const struct tcp *c);
+
+#endif /* STACK_TCP_H */
