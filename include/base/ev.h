@@ -13,7 +13,8 @@
  *
  * A turn: wait; read the clock once; fire timers; call the handlers of ready
  * descriptors, then those of ev_again(); then run the deferred tasks, in the
- * order in which they were deferred.  Nothing is freed before the tasks, so a
+ * order in which they were deferred; what a task defers waits for the next
+ * turn, which then does not sleep.  Nothing is freed before the tasks, so a
  * handler may hold what another one of the same turn has closed.
  */
 
@@ -29,7 +30,7 @@ struct ev_src {
 	int fd;
 	void (*ready)(struct ev_src *src, uint32_t events);
 	uint32_t events;
-	struct ev_src *again_next;
+	struct ev_src *again_next, **again_at;	/* @again_at: what points here */
 	bool again, added;
 	uint32_t batch;		/* index+1 in the running batch, for ev_del() */
 };
@@ -37,7 +38,7 @@ struct ev_src {
 /** struct ev_task - Work deferred to the end of the turn */
 struct ev_task {
 	void (*run)(struct ev_task *t);
-	struct ev_task *next;
+	struct ev_task *next, **at;	/* @at: what points here */
 	bool queued;
 };
 
@@ -70,8 +71,9 @@ int ev_add(struct ev *ev, struct ev_src *src, uint32_t events);
 /** ev_mod() - Change what is waited for; no system call if nothing changes
  *
  * With EPOLLET the call is always made: it is how an edge is asked for again.
+ * An event of the running batch that is no longer wanted is not reported.
  *
- * Return: 0; -errno of epoll_ctl()
+ * Return: 0; -ENOENT if @src is not added; -errno of epoll_ctl()
  */
 int ev_mod(struct ev *ev, struct ev_src *src, uint32_t events);
 

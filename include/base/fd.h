@@ -34,6 +34,9 @@ ssize_t fd_read_file(const char *path, char *buf, size_t size);
  * @fds:	Borrowed
  * @nfds:	0 to 16
  *
+ * Meant for short messages: one that a stream socket takes only in part is
+ * -EMSGSIZE, and the stream has lost its boundaries then.
+ *
  * Return: 0; -errno, -EAGAIN among them
  */
 int fd_send(int sock, const void *buf, size_t len, const int *fds, int nfds);

@@ -15,7 +15,7 @@
  */
 struct hash {
 	struct hash_ent *ent;
-	uint32_t mask, n;
+	uint32_t mask, n, cap;
 	uint8_t key[16];
 	bool (*eq)(const void *key, uint32_t slot, void *arg);
 	void *arg;

@@ -34,7 +34,7 @@ struct span span_cut(struct span *rest, uint8_t sep, bool *more);
 struct span span_trim(struct span s);
 
 /**
- * span_uint() - Parse a whole span as a decimal number: digits only
+ * span_uint() - Parse a whole span as a decimal number
  * @s:		Text: 1 to 20 digits, with an optional leading '+', leading zeros
  *		allowed
  * @max:	Largest value accepted
@@ -54,5 +54,14 @@ int span_uint(struct span s, uint64_t max, uint64_t *out);
  *	   @dst is ""
  */
 int span_copy(struct span s, char *dst, size_t size);
+
+/**
+ * span_utf8() - Decode the first character
+ * @cp:		Set to its code point on success
+ *
+ * Return: its length, 1 to 4; 0 if @s is empty or does not begin with a whole,
+ *	   shortest-form UTF-8 character (RFC 3629)
+ */
+size_t span_utf8(struct span s, uint32_t *cp);
 
 #endif /* BASE_SPAN_H */

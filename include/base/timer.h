@@ -29,6 +29,7 @@ struct timerq {
 	struct timer **heap;
 	uint32_t n, cap;
 	uint64_t now_ns;
+	bool running;		/* in timerq_run() */
 };
 
 #define TIMERQ_NEVER	UINT64_MAX
@@ -74,8 +75,9 @@ uint64_t timerq_next(const struct timerq *q);
 /**
  * timerq_run() - Set the clock and fire what is due
  *
- * A timer that a handler arms for now or earlier fires in the next call, so
- * this always returns.
+ * In the order of their deadlines.  A timer that a handler arms for now or
+ * earlier is put off to one nanosecond later and fires in the next call that
+ * moves the clock, so this always returns.
  */
 void timerq_run(struct timerq *q, uint64_t now_ns);
 

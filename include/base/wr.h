@@ -113,7 +113,10 @@ static inline void wr_span(struct wr *w, struct span s)
 	wr_bytes(w, s.p, s.len);
 }
 
-/** wr_fmt() - Append printf-formatted text, without its NUL */
+/** wr_fmt() - Append printf-formatted text, without its NUL
+ *
+ * Bytes of the buffer past wr_len() are scratch space for this.
+ */
 void wr_fmt(struct wr *w, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
