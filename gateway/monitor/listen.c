@@ -1,0 +1,132 @@
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <linux/vm_sockets.h>
+
+#include "base/fd.h"
+#include "gateway/monitor/listen.h"
+
+#define BACKLOG	8
+
+/* Whether somebody listens on the socket at @a */
+static int answers(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = connect(fd, (const struct sockaddr *)a, sizeof(*a));
+	rc = rc == 0 ? 1 : errno == ECONNREFUSED ? 0 : -errno;
+	close(fd);
+	return rc;
+}
+
+static int clear_stale(const struct sockaddr_un *a, char *err, size_t size)
+{
+	struct stat st;
+	int rc;
+
+	if (lstat(a->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode)) {
+		snprintf(err, size, "%s exists and is not a socket; move it "
+			 "away or choose another path", a->sun_path);
+		return -EEXIST;
+	}
+	rc = answers(a);
+	if (rc != 0) {
+		snprintf(err, size, "%s is in use by another process; end it "
+			 "or choose another path", a->sun_path);
+		return -EADDRINUSE;
+	}
+	return unlink(a->sun_path) < 0 ? -errno : 0;
+}
+
+static int set_group(const char *path, const char *group, char *err,
+		     size_t size)
+{
+	const struct group *g;
+
+	if (!group || !group[0])
+		return 0;
+	g = getgrnam(group);
+	if (!g) {
+		snprintf(err, size, "group %s does not exist", group);
+		return -ENOENT;
+	}
+	if (chown(path, (uid_t)-1, g->gr_gid) < 0 || chmod(path, 0660) < 0) {
+		snprintf(err, size, "%s: cannot give it to group %s: %s", path,
+			 group, strerror(errno));
+		return -EPERM;
+	}
+	return 0;
+}
+
+int listen_unix(const char *path, const char *group, char *err, size_t size)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	mode_t old;
+	int fd, rc;
+
+	if (strlen(path) >= sizeof(a.sun_path)) {
+		snprintf(err, size, "%s: the path is longer than 107 bytes",
+			 path);
+		return -ENAMETOOLONG;
+	}
+	memcpy(a.sun_path, path, strlen(path) + 1);
+	err[0] = '\0';
+	rc = clear_stale(&a, err, size);
+	if (rc < 0)
+		goto fail;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		rc = -errno;
+		goto fail;
+	}
+	old = umask(0177);	/* 0600 from the first moment on */
+	rc = bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
+	umask(old);
+	if (rc == 0)
+		rc = set_group(path, group, err, size);
+	if (rc == 0 && listen(fd, BACKLOG) < 0)
+		rc = -errno;
+	if (rc == 0)
+		return fd;
+	fd_close(&fd);
+fail:
+	if (!err[0])
+		snprintf(err, size, "%s: %s%s", path, strerror(-rc),
+			 rc == -ENOENT ? "; the directory must exist" : "");
+	return rc;
+}
+
+int listen_vsock(uint32_t port, char *err, size_t size)
+{
+	struct sockaddr_vm a = {
+		.svm_family = AF_VSOCK,
+		.svm_port = port,
+		.svm_cid = VMADDR_CID_ANY,
+	};
+	int fd, rc;
+
+	fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) {
+		rc = -errno;
+		snprintf(err, size, "AF_VSOCK: %s; load vhost_vsock, or use "
+			 "--vhost-user or --uds", strerror(-rc));
+		return rc;
+	}
+	if (bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 &&
+	    listen(fd, BACKLOG) == 0)
+		return fd;
+	rc = -errno;
+	snprintf(err, size, "vsock port %u: %s", port, strerror(-rc));
+	fd_close(&fd);
+	return rc;
+}
