@@ -30,7 +30,7 @@ struct ev_src {
 	int fd;
 	void (*ready)(struct ev_src *src, uint32_t events);
 	uint32_t events;
-	struct ev_src *again_next, **again_at;	/* @again_at: what points here */
+	struct ev_src *again_next, **again_at;	/* _at: what points here */
 	bool again, added;
 	uint32_t batch;		/* index+1 in the running batch, for ev_del() */
 };
@@ -38,7 +38,7 @@ struct ev_src {
 /** struct ev_task - Work deferred to the end of the turn */
 struct ev_task {
 	void (*run)(struct ev_task *t);
-	struct ev_task *next, **at;	/* @at: what points here */
+	struct ev_task *next, **at;	/* at: what points here */
 	bool queued;
 };
 
@@ -84,7 +84,7 @@ int ev_mod(struct ev *ev, struct ev_src *src, uint32_t events);
  */
 void ev_del(struct ev *ev, struct ev_src *src);
 
-/** ev_again() - Call @src's handler once more in the next turn, with events 0 */
+/** ev_again() - Call @src's handler in the next turn too, with events 0 */
 void ev_again(struct ev *ev, struct ev_src *src);
 
 /** ev_defer() - Run @t at the end of this turn; no effect if it is queued */

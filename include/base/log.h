@@ -21,9 +21,9 @@ enum log_level {
 };
 
 enum log_sink {
-	LOG_SINK_TEXT,		/* "msb-gateway: warn: message" */
-	LOG_SINK_JSON,		/* {"time":..,"level":..,"program":..,"msg":..} */
-	LOG_SINK_KMSG,		/* "<4>msb-init: message", for /dev/kmsg */
+	LOG_SINK_TEXT,	/* "msb-gateway: warn: message" */
+	LOG_SINK_JSON,	/* {"time":..,"level":..,"program":..,"msg":..} */
+	LOG_SINK_KMSG,	/* "<4>msb-init: message", for /dev/kmsg */
 };
 
 /**

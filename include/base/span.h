@@ -11,7 +11,7 @@ struct span {
 	size_t len;
 };
 
-/** span_str() - Span over a C string, without its NUL; NULL gives an empty one */
+/** span_str() - Span over a C string, without its NUL; empty for NULL */
 struct span span_str(const char *s);
 
 /** span_is() - Whether @s holds exactly the bytes of the C string @lit */
@@ -35,7 +35,7 @@ struct span span_trim(struct span s);
 
 /**
  * span_uint() - Parse a whole span as a decimal number
- * @s:		Text: 1 to 20 digits, with an optional leading '+', leading zeros
+ * @s:		Text: 1 to 20 digits after an optional '+', leading zeros
  *		allowed
  * @max:	Largest value accepted
  * @out:	Set on success
@@ -50,8 +50,8 @@ int span_uint(struct span s, uint64_t max, uint64_t *out);
  * @dst:	Always NUL-terminated if @size is not 0
  * @size:	Size of @dst
  *
- * Return: 0; -ENAMETOOLONG if it did not fit, or -EINVAL if @s holds a NUL: then
- *	   @dst is ""
+ * Return: 0; -ENAMETOOLONG if it did not fit, or -EINVAL if @s holds a NUL:
+ *	   then @dst is ""
  */
 int span_copy(struct span s, char *dst, size_t size);
 

@@ -57,7 +57,8 @@ static inline uint64_t timerq_now(const struct timerq *q)
 /**
  * timer_set() - Arm @t, or move it if it is armed
  *
- * A queue that is full is a broken invariant: the owner of the objects sizes it.
+ * A queue that is full is a broken invariant: the owner of the objects sizes
+ * it.
  */
 void timer_set(struct timerq *q, struct timer *t, uint64_t due_ns);
 

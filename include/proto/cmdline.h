@@ -34,6 +34,9 @@ int cmdline_get(struct span line, const char *name, char *buf, size_t size);
 /**
  * cmdline_args() - Count the words after the first lone "--"
  *
+ * Up to a second lone "--", where the kernel stops too: init's argv ends with
+ * exactly this many words.
+ *
  * Return: their number; -ENOENT if there is no "--"
  */
 int cmdline_args(struct span line);

@@ -20,9 +20,17 @@
  *	MSB_LINK       nic | vsock:[CID:]PORT | unix:PATH
  *
  * Keys in any order, a repeat replaces, no blanks inside, an unknown or empty
- * part is an error; blanks around a whole value are cut off, and an empty value
- * means that the variable is absent.  No key is ever added to the first three:
- * what is new is a new variable.
+ * part is an error; Unicode white space around a whole value is cut off.  A
+ * value that is empty then, or not UTF-8, means that the variable is absent.
+ * No key is ever added to the first three: what is new is a new variable.
+ *
+ * Beyond the grammar, what the kernel would take and then not work with is
+ * refused: interface names that are no names, a MAC that is zero or a group's,
+ * octets of more than two digits or with a sign, an MTU below 68, addresses
+ * and gateways that are not unicast, an address that is its own gateway, and
+ * IPv4 addresses written as IPv6 in MSB_NET_IPV6, which struct ipaddr could not
+ * tell from real ones.  Names and paths are printable ASCII without quotes, so
+ * each value can stand on a command line as it is.
  */
 #define ENV_HOSTNAME_MAX	64	/* __NEW_UTS_LEN, linux/utsname.h */
 #define ENV_VALUE_MAX		512
@@ -36,7 +44,7 @@ struct env_family {
 };
 
 enum env_link_kind {
-	ENV_LINK_AUTO,		/* a NIC with our MAC within 500 ms, else vsock */
+	ENV_LINK_AUTO,	/* a NIC with our MAC within 500 ms, else vsock */
 	ENV_LINK_NIC,
 	ENV_LINK_VSOCK,
 	ENV_LINK_UNIX,
@@ -44,7 +52,7 @@ enum env_link_kind {
 
 struct env_link {
 	enum env_link_kind kind;
-	uint32_t cid, port;		/* ENV_LINK_VSOCK */
+	uint32_t cid, port;		/* ENV_LINK_VSOCK; CID 2 if not given */
 	char path[ENV_PATH_MAX];	/* ENV_LINK_UNIX */
 };
 
@@ -80,7 +88,8 @@ void env_init(struct env *e);
 
 /**
  * env_set() - Parse one variable into @e
- * @e:		Untouched if -EINVAL is returned
+ * @e:		Untouched if -EINVAL is returned; what @name set before is
+ *		replaced, or taken back if it is absent now
  * @name:	Name such as "MSB_NET"
  * @value:	Its value
  * @err:	Set if -EINVAL is returned; may be NULL
@@ -99,20 +108,23 @@ int env_set(struct env *e, const char *name, const char *value,
  */
 int env_check(const struct env *e, struct env_err *err);
 
-/** env_name() - The variables env_set() knows, by index from 0; NULL at the end */
+/** env_name() - The variables env_set() knows, from index 0; NULL at the end */
 const char *env_name(unsigned int i);
 
 /**
  * env_emit() - Append NAME=VALUE for each variable that is set
  * @sep:	Between them: ' ' for a command line, '\n' for a file
  *
- * What env_emit() writes, env_set() reads back to the same struct env.
+ * What env_emit() writes, env_set() reads back to the same struct env.  Test
+ * @w->bad afterwards.
  */
 void env_emit(const struct env *e, char sep, struct wr *w);
 
 /**
  * env_onlink() - Whether the gateway lies outside the prefix, so that its route
  *		  needs RTNH_F_ONLINK
+ *
+ * An IPv6 link-local gateway does not: it is on every link.
  */
 bool env_onlink(const struct env_family *f);
 

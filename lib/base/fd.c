@@ -170,7 +170,7 @@ size_t iov_len(const struct iovec *iov, int n)
 	return sum;
 }
 
-/* Walk the pieces of [@off, @off+@len): to @to, or from @from if that is NULL */
+/* Walk the pieces of [@off, @off+@len): copy to @to, or @from if it is NULL */
 static size_t iov_copy(const struct iovec *iov, int n, size_t off,
 		       uint8_t *to, const uint8_t *from, size_t len)
 {

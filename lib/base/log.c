@@ -15,7 +15,7 @@
 #include "base/wr.h"
 
 #define MSG_MAX		1024	/* longer messages are cut */
-#define RECORD_MAX	4096	/* PIPE_BUF: such a write() is not interleaved */
+#define RECORD_MAX	4096	/* PIPE_BUF: such writes do not mix */
 /* A longer write to /dev/kmsg fails: LOG_LINE_MAX of kernel/printk/printk.c
  * was 1024 less the size of a prefix until Linux 6.5 */
 #define KMSG_MAX	960

@@ -7,7 +7,8 @@
 
 struct span span_str(const char *s)
 {
-	return (struct span){ .p = (const uint8_t *)s, .len = s ? strlen(s) : 0 };
+	return (struct span){ .p = (const uint8_t *)s,
+			      .len = s ? strlen(s) : 0 };
 }
 
 bool span_is(struct span s, const char *lit)
