@@ -10,6 +10,11 @@
  * In both directions, from one seed, on the timerq's clock: the same seed and
  * the same frames give the same faults.  Used by tests and by the gateway's
  * --fault option.
+ *
+ * A frame with a segmentation type counts as one: it is lost, late or corrupted
+ * as a whole.  A frame that is corrupted has its checksum completed first and
+ * loses its offload metadata, and one bit behind the Ethernet header is flipped:
+ * else nobody could notice.  A duplicate is late like a frame of its own.
  */
 
 /**
@@ -30,7 +35,8 @@ struct fault;
 
 /**
  * fault_new() - Wrap a link
- * @inner:	Its callbacks become ours; borrowed
+ * @inner:	Up already, since its limits are read now; its callbacks become
+ *		ours; borrowed
  *
  * Return: the wrapper, owned by the caller; NULL if memory is short
  */
@@ -46,6 +52,8 @@ void fault_free(struct fault *f);
 /**
  * fault_parse() - Parse "seed=1,loss=2%,reorder=5%,dup=1%,corrupt=0.1%,
  *		   delay=1ms,reorder-delay=2ms"
+ *
+ * What is not named is 0, but the seed is 1 and reorder-delay is 1 ms.
  *
  * Return: 0; -EINVAL
  */

@@ -20,8 +20,14 @@
  * big-endian length and the frame (QEMU -netdev stream, libkrun, passt), with no
  * offloads and no keepalive.  The first four bytes tell them apart, since "MSBL"
  * is no legal length.  In NATIVE a keepalive goes out after 5 s without a
- * record, and 15 s without any record take the link down with -ETIMEDOUT.  A
- * hello that does not end within 5 s takes it down too.
+ * record, and 15 s without any record take the link down with -ETIMEDOUT (not
+ * while the link is paused: then we do not look).  A hello that does not end
+ * within 5 s of its first byte takes it down too; a server waits for that byte
+ * for ever, since a bare peer is silent until its guest boots.
+ *
+ * Features   What the answer says holds for both directions: the server takes
+ *            what it answered, and sends what of it the client's hello had.
+ * Before up  Sending gives -EAGAIN, and drained() comes after up().
  *
  * Ownership  framed owns the stream and closes it; the memory of both is the
  *            embedding object's.
@@ -72,8 +78,8 @@ struct framed {
 	size_t first_len;
 	struct timer keepalive, dead;
 	uint64_t last_tx_ns, last_rx_ns;
-	size_t room_len;		/* of the room that is out */
-	bool room_out;
+	uint8_t *room_head;		/* of the room that is out, or NULL */
+	bool paused;
 };
 
 /**

@@ -17,13 +17,18 @@
  * @min:	Shortest record accepted, apart from 0 if @keepalive
  * @max:	Longest record accepted
  * @keepalive:	Whether a record of length 0 is legal
+ * @taken:	Bytes of the last input that were used, the record that stopped
+ *		it included
  *
- * Records that lie whole in the input are handed out in place; only one that
- * is cut by the end of the input is copied.
+ * Records that lie whole in the input are handed out in place.  Of one that is
+ * cut by the end of the input only what has come is copied; the rest is handed
+ * out in place behind it, when it comes.  That costs no more than a buffer that
+ * moves its tail to the front before each read(), and works on guest memory too.
  */
 struct framer {
 	uint8_t *hold;
 	size_t cap, have, min, max;
+	size_t taken;
 	bool keepalive;
 };
 
@@ -32,7 +37,7 @@ struct framer {
  * @iov:	Borrowed; all of it is taken unless an error is returned
  * @record:	Called for each record with its data as pieces, borrowed during
  *		the call; n is 0 for a keepalive.  May return non-zero to stop:
- *		the rest of the input is dropped
+ *		the rest of the input is not looked at, see @taken
  * @arg:	Passed to @record
  *
  * Return: 0; -EMSGSIZE if a length is out of range, after which the stream

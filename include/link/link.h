@@ -49,6 +49,14 @@ struct link_vnet {
 
 #define LINK_VNET_LEN	12	/* on the wire, with num_buffers */
 
+/* linux/virtio_net.h by our names: older headers lack the last one */
+#define LINK_VNET_F_NEEDS_CSUM	1
+#define LINK_VNET_F_DATA_VALID	2
+#define LINK_VNET_GSO_NONE	0
+#define LINK_VNET_GSO_TCPV4	1
+#define LINK_VNET_GSO_TCPV6	4
+#define LINK_VNET_GSO_UDP_L4	5
+
 /**
  * struct link_room - Space to write one frame into
  * @iov:	Pieces; the first has at least LINK_HEAD_MIN bytes
@@ -149,6 +157,21 @@ void link_down(struct link *l, int why);
 /** link_close() - Release what the link holds; the owner frees the memory */
 void link_close(struct link *l);
 
+/*
+ * For those who implement a kind of link: each of these is silent once the link
+ * is down, and where the callback is not installed.
+ */
+
+/** link_input() - Hand a frame up; @vh is not NULL */
+void link_input(struct link *l, const struct link_vnet *vh,
+		const struct iovec *iov, int n);
+
+/** link_input_done() - The batch of link_input() is over */
+void link_input_done(struct link *l);
+
+/** link_drained() - There is room: tell, if -EAGAIN was returned since */
+void link_drained(struct link *l);
+
 /** link_vnet_get() - From the 12 bytes of virtio_net_hdr_v1, little-endian */
 void link_vnet_get(const uint8_t b[static LINK_VNET_LEN], struct link_vnet *vh);
 
@@ -161,7 +184,8 @@ void link_vnet_put(const struct link_vnet *vh, uint8_t b[static LINK_VNET_LEN]);
  * @can:	LINK_F_* that the peer may use
  *
  * Refused: a GSO type without a segment size or without NEEDS_CSUM, a type or
- * checksum that was not offered, a checksum position outside the frame.
+ * checksum that was not offered, a checksum position outside the frame, a header
+ * longer than the frame, a flag that we do not know.
  *
  * Return: 0; -EBADMSG
  */

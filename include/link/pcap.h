@@ -9,7 +9,8 @@ struct pcap;
 
 /**
  * pcap_new() - Wrap a link and record every frame, in both directions
- * @inner:	Its callbacks become ours; borrowed
+ * @inner:	Up already, since its limits are read now; its callbacks become
+ *		ours; borrowed
  * @fd:		File to append records to; owned by the result. A file header is
  *		written if the file is empty
  * @snaplen:	Longest part of a frame that is kept

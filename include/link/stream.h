@@ -19,6 +19,9 @@
 
 struct stream;
 
+/* Contiguous at the start of a room: what a link needs, behind a record head */
+#define STREAM_HEAD_MIN	(LINK_HEAD_MIN + 16)
+
 struct stream_ops {
 	int (*send)(struct stream *s, const struct iovec *iov, int n);
 	int (*reserve)(struct stream *s, size_t len, struct link_room *room);
@@ -38,7 +41,8 @@ struct stream_ops {
  * @drained:	There is room again after -EAGAIN; may be NULL
  * @eof:	The peer has ended its direction; may be NULL
  * @down:	The stream is gone, -errno (-ECONNRESET at an end of stream that
- *		nobody asked for); called once
+ *		nobody asked for; 0 when both directions have ended in order);
+ *		called once
  */
 struct stream {
 	const struct stream_ops *ops;
@@ -57,8 +61,8 @@ int stream_send(struct stream *s, const struct iovec *iov, int n);
 
 /**
  * stream_reserve() - Get space for up to @len bytes of output
- * @room:	Set on success; its first piece has at least LINK_HEAD_MIN bytes
- *		(or @len, if that is less)
+ * @room:	Set on success; its first piece has at least STREAM_HEAD_MIN
+ *		bytes (or @len, if that is less)
  *
  * Return: 0; -EAGAIN when full; -EMSGSIZE if it would never fit; -ENOTCONN
  */
@@ -82,14 +86,19 @@ void stream_shut(struct stream *s);
 /** stream_down() - Mark as gone, and tell @down once */
 void stream_down(struct stream *s, int why);
 
+/** stream_drained() - For a kind of stream: tell @drained, if it is waited for */
+void stream_drained(struct stream *s);
+
 /** stream_close() - Release what the stream holds; the owner frees the memory */
 void stream_close(struct stream *s);
 
 /**
  * struct stream_fd - Stream over a connected socket
  *
- * Output goes to a linear buffer and out with one write() per flush; what the
- * socket does not take waits there, with EPOLLOUT armed.
+ * Output goes to a linear buffer and out with one send() per flush, or sooner
+ * when much has gathered; the end of the turn flushes what nobody has.  What the
+ * socket does not take waits there, with EPOLLOUT armed.  Once the buffer has
+ * been full, drained() waits until a whole record of LINK_FRAME_MAX fits again.
  */
 struct stream_fd {
 	struct stream stream;
@@ -100,6 +109,8 @@ struct stream_fd {
 	size_t rx_cap, rx_off, rx_len;
 	size_t tx_cap, tx_off, tx_len;
 	bool paused, shut, eof, reserved;
+	bool blocked;			/* the socket takes no more for now */
+	bool shut_done;
 };
 
 /**
