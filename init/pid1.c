@@ -1,0 +1,657 @@
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/epoll.h>
+#include <sys/reboot.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "base/wr.h"
+#include "init/console.h"
+#include "init/modules.h"
+#include "init/mounts.h"
+#include "init/pid1.h"
+#include "init/reap.h"
+#include "init/root.h"
+#include "init/sigs.h"
+#include "init/sys.h"
+#include "proto/cmdline.h"
+
+#define READY_MS	5000
+#define STOP_MS		3000
+#define KILL_MS		1000	/* after SIGKILL only disk sleep lasts */
+#define FORK_RETRY_MS	1000
+#define SECONDS_MAX	60
+#define TIMERS		2
+#define SIGS_BUDGET	16
+#define DRAIN_BUDGET	64	/* reads of a dead agent's pipe: 64 KiB */
+
+#ifdef __riscv
+#define CMDLINE_MAX	1024	/* COMMAND_LINE_SIZE, not in uapi */
+#else
+#define CMDLINE_MAX	2048
+#endif
+
+static const char *const state_names[] = {
+	[PID1_MOUNT] = "MOUNT", [PID1_NET] = "NET", [PID1_READY] = "READY",
+	[PID1_RUN] = "RUN", [PID1_STOP] = "STOP", [PID1_OFF] = "OFF",
+};
+static_assert(ARRAY_SIZE(state_names) == PID1_STATE_NUM, "name every state");
+
+static const char *const stamp_names[] = {
+	[PID1_STAMP_MAIN] = "MAIN", [PID1_STAMP_MOUNTS] = "MOUNTS",
+	[PID1_STAMP_MODULES] = "MODULES", [PID1_STAMP_AGENT] = "AGENT",
+	[PID1_STAMP_READY] = "READY", [PID1_STAMP_WORKLOAD] = "WORKLOAD",
+};
+static_assert(ARRAY_SIZE(stamp_names) == PID1_STAMP_NUM, "name every stamp");
+
+static const char *env_get(char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *env; env++)
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	return NULL;
+}
+
+static void stamp(struct pid1 *p, enum pid1_stamp s)
+{
+	if (!p->stamp[s])
+		p->stamp[s] = sys_boottime();
+}
+
+static void arm(struct pid1 *p, struct timer *t, uint64_t ms)
+{
+	timer_set(ev_timerq(p->ev), t, sys_now() + ms * NS_PER_MS);
+}
+
+static void disarm(struct pid1 *p, struct timer *t)
+{
+	timer_del(ev_timerq(p->ev), t);
+}
+
+/* --- the agent ------------------------------------------------------------ */
+
+static void agent_said(void *arg, enum watch_said what)
+{
+	struct pid1 *p = arg;
+
+	if (what == WATCH_SAID_READY)
+		stamp(p, PID1_STAMP_READY);
+	pid1_event(p, what == WATCH_SAID_READY ? PID1_EV_READY :
+		   PID1_EV_FAILED);
+}
+
+/** pipe_read() - One read of the agent's pipe; false if there is no more */
+static bool pipe_read(struct pid1 *p)
+{
+	char buf[1024];
+	ssize_t n = read(p->pipe.fd, buf, sizeof(buf));
+
+	if (n > 0)
+		watch_feed(&p->watch, buf, (size_t)n, agent_said, p);
+	secure_zero(buf, sizeof(buf));
+	return n > 0 || (n < 0 && errno == EINTR);
+}
+
+static void pipe_close(struct pid1 *p)
+{
+	ev_del(p->ev, &p->pipe);
+	fd_close(&p->pipe.fd);
+}
+
+static void pipe_ready(struct ev_src *src, uint32_t events)
+{
+	struct pid1 *p = container_of(src, struct pid1, pipe);
+
+	if (events && !pipe_read(p) && events & (EPOLLHUP | EPOLLERR))
+		pipe_close(p);
+}
+
+/** act_agent() - Start the agent, the first time or again */
+static enum pid1_event act_agent(struct pid1 *p)
+{
+	int fd, rc;
+	pid_t pid;
+
+	watch_begin(&p->watch);
+	p->agent_since_ns = sys_boottime();
+	pid = spawn_agent(&p->watch, p->env, p->self, &fd);
+	if (pid < 0) {
+		log_err("agent: cannot be started: %s", strerror(-pid));
+		return PID1_EV_AGENT_EXIT;
+	}
+	stamp(p, PID1_STAMP_AGENT);
+	p->agent = pid;
+	p->pipe.fd = fd;
+	rc = ev_add(p->ev, &p->pipe, EPOLLIN);
+	if (rc < 0) {
+		log_err("agent: epoll: %s", strerror(-rc));
+		fd_close(&p->pipe.fd);
+	}
+	return PID1_EV_NONE;
+}
+
+static enum pid1_event act_backoff(struct pid1 *p)
+{
+	uint64_t lived_ns = sys_boottime() - p->agent_since_ns;
+	uint32_t ms = watch_delay_ms(&p->watch, lived_ns);
+
+	arm(p, &p->retry, ms);
+	log_warn("agent: starting it again in %u ms", ms);
+	return PID1_EV_NONE;
+}
+
+static enum pid1_event act_note_ready(struct pid1 *p)
+{
+	(void)p;
+	log_info("agent: the network is ready");
+	return PID1_EV_NONE;
+}
+
+static enum pid1_event act_note_failed(struct pid1 *p)
+{
+	log_warn("agent: no network: %s", p->watch.reason);
+	return PID1_EV_NONE;
+}
+
+/* --- MOUNT ---------------------------------------------------------------- */
+
+enum pid1_end pid1_end(size_t cmdline_len, char *const *env)
+{
+	const char *end = env_get(env, "MSB_END");
+	bool net = env_get(env, "MSB_NET");
+	bool family = env_get(env, "MSB_NET_IPV4") ||
+		      env_get(env, "MSB_NET_IPV6");
+
+	if (end && strcmp(end, "1") == 0)
+		return PID1_END_FINE;
+	if (cmdline_len >= CMDLINE_MAX - 1)
+		return PID1_END_FULL;
+	return net != family ? PID1_END_PARTS : PID1_END_FINE;
+}
+
+static void check_end(struct pid1 *p)
+{
+	switch (pid1_end(strlen(p->cmdline), p->env)) {
+	case PID1_END_FULL:
+		log_warn("the command line is as long as the kernel allows "
+			 "and MSB_END=1 is missing: its end was cut off");
+		break;
+	case PID1_END_PARTS:
+		log_warn("only a part of the MSB_NET variables is there and "
+			 "MSB_END=1 is missing: was the command line cut off?");
+		break;
+	case PID1_END_FINE:
+		break;
+	}
+}
+
+/** read_cmdline() - Read /proc/cmdline; "" if it cannot be had */
+static void read_cmdline(struct pid1 *p)
+{
+	ssize_t n = sys_read_file("/proc/cmdline", p->cmdline,
+				  sizeof(p->cmdline));
+
+	if (n < 0) {
+		log_err("/proc/cmdline: %s", strerror((int)-n));
+		n = 0;
+	}
+	while (n > 0 && p->cmdline[n - 1] == '\n')
+		n--;
+	p->cmdline[n] = '\0';
+}
+
+/**
+ * exec_init() - Let another program go on as PID 1
+ *
+ * Its arguments are ours, as the kernel would have given them.  Returns if that
+ * fails.
+ */
+static void exec_init(struct pid1 *p, const char *path)
+{
+	static struct spawn_env words;	/* it has the right shape */
+	int rc;
+
+	spawn_env_init(&words, p->argv);
+	words.v[0] = (char *)(uintptr_t)path;
+	sys_sigreset();
+	rc = sys_execve(path, words.v, p->env);
+	sys_sigblock();
+	log_err("root: %s: %s", path, strerror(-rc));
+}
+
+static void change_root(struct pid1 *p)
+{
+	struct root root;
+	const char *init;
+
+	root_parse(span_str(p->cmdline), &root);
+	if (!root_wanted(&root))
+		return;
+	if (root_switch(&root) == 0) {
+		init = root_init(&root);
+		if (init)
+			exec_init(p, init);
+		modules_load(MODULES_LIST);
+	}
+	mounts_essential();	/* those that could not go along */
+}
+
+static enum pid1_event act_mount(struct pid1 *p)
+{
+	mounts_essential();
+	console_open();
+	sys_write_file("/proc/self/oom_score_adj", 0, "-1000");
+	stamp(p, PID1_STAMP_MOUNTS);
+	modules_load(MODULES_LIST);
+	stamp(p, PID1_STAMP_MODULES);
+	read_cmdline(p);
+	change_root(p);
+	check_end(p);
+	return PID1_EV_DONE;
+}
+
+/* --- NET and READY -------------------------------------------------------- */
+
+static enum pid1_event act_net(struct pid1 *p)
+{
+	arm(p, &p->stage, p->ready_ms);
+	return act_agent(p);
+}
+
+static enum pid1_event act_ready(struct pid1 *p)
+{
+	disarm(p, &p->stage);
+	act_note_ready(p);
+	return PID1_EV_BEGIN;
+}
+
+static enum pid1_event act_failed(struct pid1 *p)
+{
+	disarm(p, &p->stage);
+	log_err("no network: %s; the workload starts without it",
+		p->watch.reason);
+	return PID1_EV_BEGIN;
+}
+
+static enum pid1_event act_late(struct pid1 *p)
+{
+	log_err("the agent is not ready after %llu ms; the workload starts "
+		"anyway", (unsigned long long)p->ready_ms);
+	return PID1_EV_BEGIN;
+}
+
+/** tell_boot() - Write the stamps to a file, and to the console if asked to */
+static void tell_boot(struct pid1 *p)
+{
+	char text[512];
+	int n = 0, rc;
+
+	for (unsigned int i = 0; i < PID1_STAMP_NUM; i++)
+		if (p->stamp[i])
+			n += snprintf(text + n, sizeof(text) - (size_t)n,
+				      "%s=%llu\n", stamp_names[i],
+				      (unsigned long long)p->stamp[i]);
+	sys_mkdir("/run/msb", 0755);
+	rc = sys_write_file(PID1_BOOT_FILE, 0644, text);
+	if (rc < 0)
+		log_info("%s: %s", PID1_BOOT_FILE, strerror(-rc));
+	for (int i = 0; i < n; i++)
+		if (text[i] == '\n')
+			text[i] = i == n - 1 ? '\0' : ' ';
+	if (p->verbose)
+		log_info("boot (ns): %s", text);
+}
+
+static enum pid1_event act_work(struct pid1 *p)
+{
+	struct workload *w = &p->workload;
+
+	workload_select(w, span_str(p->cmdline), p->argc, p->argv,
+			env_get(p->env, "MSB_EXEC"));
+	stamp(p, PID1_STAMP_WORKLOAD);
+	tell_boot(p);
+	if (w->kind == WORKLOAD_NONE) {
+		log_err("workload: no words after \"--\", no MSB_EXEC, no "
+			WORKLOAD_FILE ", no shell");
+		p->work_code = SPAWN_NOT_FOUND;
+		return PID1_EV_WORK_EXIT;
+	}
+	spawn_env_init(&p->work_env, p->env);
+	workload_env(&p->work_env, &p->watch);
+	p->work = spawn_workload(w->argv, p->work_env.v);
+	if (p->work < 0) {
+		log_err("workload: fork: %s", strerror(-p->work));
+		p->work = 0;
+		arm(p, &p->stage, FORK_RETRY_MS);
+		return PID1_EV_NONE;
+	}
+	return PID1_EV_DONE;
+}
+
+/* --- STOP and OFF --------------------------------------------------------- */
+
+/** kill_all() - Signal everybody; EMPTY if there is nobody */
+static enum pid1_event kill_all(struct pid1 *p, int sig, uint64_t ms)
+{
+	int rc = sys_kill(-1, sig);
+
+	if (rc == -ESRCH)
+		return PID1_EV_EMPTY;
+	if (rc < 0)
+		log_err("kill: %s", strerror(-rc));
+	sys_kill(-1, SIGCONT);
+	arm(p, &p->stage, ms);
+	return PID1_EV_NONE;
+}
+
+static enum pid1_event act_stop_all(struct pid1 *p)
+{
+	disarm(p, &p->retry);
+	p->phase = PID1_PHASE_ALL;
+	return kill_all(p, SIGTERM, p->stop_ms);
+}
+
+static enum pid1_event act_stop(struct pid1 *p)
+{
+	disarm(p, &p->retry);
+	p->phase = PID1_PHASE_WORK;
+	sys_kill(-p->work, SIGTERM);
+	sys_kill(-p->work, SIGCONT);
+	arm(p, &p->stage, p->stop_ms);
+	return PID1_EV_NONE;
+}
+
+static enum pid1_event act_stop_next(struct pid1 *p)
+{
+	switch (p->phase) {
+	case PID1_PHASE_WORK:
+		return act_stop_all(p);
+	case PID1_PHASE_ALL:
+		p->phase = PID1_PHASE_KILL;
+		return kill_all(p, SIGKILL, KILL_MS);
+	case PID1_PHASE_KILL:
+		log_err("some processes cannot be killed");
+		return PID1_EV_DONE;
+	}
+	return PID1_EV_DONE;
+}
+
+/** act_stop_work() - The workload is gone: the first phase need not wait */
+static enum pid1_event act_stop_work(struct pid1 *p)
+{
+	return p->phase == PID1_PHASE_WORK ? act_stop_all(p) : PID1_EV_NONE;
+}
+
+static enum pid1_event act_off(struct pid1 *p)
+{
+	disarm(p, &p->stage);
+	sys_sync();
+	shutdown_unmount();
+	sys_sync();
+	if (p->work_code >= 0)
+		console_last(p->work_code);
+	shutdown_off(p->how);
+	return PID1_EV_NONE;
+}
+
+/* --- the table ------------------------------------------------------------ */
+
+static enum pid1_event act_none(struct pid1 *p)
+{
+	(void)p;
+	return PID1_EV_NONE;
+}
+
+#define STAY(s)		{ (s), act_none }
+
+static const struct pid1_cell table[][PID1_EV_NUM] = {
+	[PID1_MOUNT] = {
+		[PID1_EV_BEGIN]		= { PID1_MOUNT, act_mount },
+		[PID1_EV_DONE]		= { PID1_NET, act_net },
+		[PID1_EV_READY]		= STAY(PID1_MOUNT),
+		[PID1_EV_FAILED]	= STAY(PID1_MOUNT),
+		[PID1_EV_TIMEOUT]	= STAY(PID1_MOUNT),
+		[PID1_EV_AGENT_EXIT]	= STAY(PID1_MOUNT),
+		[PID1_EV_AGENT_RETRY]	= STAY(PID1_MOUNT),
+		[PID1_EV_WORK_EXIT]	= STAY(PID1_MOUNT),
+		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_EMPTY]		= STAY(PID1_MOUNT),
+	},
+	[PID1_NET] = {
+		[PID1_EV_BEGIN]		= STAY(PID1_NET),
+		[PID1_EV_DONE]		= STAY(PID1_NET),
+		[PID1_EV_READY]		= { PID1_READY, act_ready },
+		[PID1_EV_FAILED]	= { PID1_READY, act_failed },
+		[PID1_EV_TIMEOUT]	= { PID1_READY, act_late },
+		[PID1_EV_AGENT_EXIT]	= { PID1_NET, act_backoff },
+		[PID1_EV_AGENT_RETRY]	= { PID1_NET, act_agent },
+		[PID1_EV_WORK_EXIT]	= STAY(PID1_NET),
+		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_EMPTY]		= STAY(PID1_NET),
+	},
+	[PID1_READY] = {
+		[PID1_EV_BEGIN]		= { PID1_READY, act_work },
+		[PID1_EV_DONE]		= STAY(PID1_RUN),
+		[PID1_EV_READY]		= { PID1_READY, act_note_ready },
+		[PID1_EV_FAILED]	= { PID1_READY, act_note_failed },
+		[PID1_EV_TIMEOUT]	= { PID1_READY, act_work },
+		[PID1_EV_AGENT_EXIT]	= { PID1_READY, act_backoff },
+		[PID1_EV_AGENT_RETRY]	= { PID1_READY, act_agent },
+		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_EMPTY]		= STAY(PID1_READY),
+	},
+	[PID1_RUN] = {
+		[PID1_EV_BEGIN]		= STAY(PID1_RUN),
+		[PID1_EV_DONE]		= STAY(PID1_RUN),
+		[PID1_EV_READY]		= { PID1_RUN, act_note_ready },
+		[PID1_EV_FAILED]	= { PID1_RUN, act_note_failed },
+		[PID1_EV_TIMEOUT]	= STAY(PID1_RUN),
+		[PID1_EV_AGENT_EXIT]	= { PID1_RUN, act_backoff },
+		[PID1_EV_AGENT_RETRY]	= { PID1_RUN, act_agent },
+		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop },
+		[PID1_EV_EMPTY]		= STAY(PID1_RUN),
+	},
+	[PID1_STOP] = {
+		[PID1_EV_BEGIN]		= STAY(PID1_STOP),
+		[PID1_EV_DONE]		= { PID1_OFF, act_off },
+		[PID1_EV_READY]		= STAY(PID1_STOP),
+		[PID1_EV_FAILED]	= STAY(PID1_STOP),
+		[PID1_EV_TIMEOUT]	= { PID1_STOP, act_stop_next },
+		[PID1_EV_AGENT_EXIT]	= STAY(PID1_STOP),
+		[PID1_EV_AGENT_RETRY]	= STAY(PID1_STOP),
+		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_work },
+		[PID1_EV_SIGNAL]	= STAY(PID1_STOP),
+		[PID1_EV_EMPTY]		= { PID1_OFF, act_off },
+	},
+	[PID1_OFF] = {
+		[PID1_EV_BEGIN]		= STAY(PID1_OFF),
+		[PID1_EV_DONE]		= STAY(PID1_OFF),
+		[PID1_EV_READY]		= STAY(PID1_OFF),
+		[PID1_EV_FAILED]	= STAY(PID1_OFF),
+		[PID1_EV_TIMEOUT]	= STAY(PID1_OFF),
+		[PID1_EV_AGENT_EXIT]	= STAY(PID1_OFF),
+		[PID1_EV_AGENT_RETRY]	= STAY(PID1_OFF),
+		[PID1_EV_WORK_EXIT]	= STAY(PID1_OFF),
+		[PID1_EV_SIGNAL]	= STAY(PID1_OFF),
+		[PID1_EV_EMPTY]		= STAY(PID1_OFF),
+	},
+};
+static_assert(ARRAY_SIZE(table) == PID1_STATE_NUM, "one row for each state");
+
+const struct pid1_cell *pid1_cell(enum pid1_state s, enum pid1_event e)
+{
+	ASSERT(s < PID1_STATE_NUM && e < PID1_EV_NUM);
+	return &table[s][e];
+}
+
+void pid1_event(struct pid1 *p, enum pid1_event e)
+{
+	while (e != PID1_EV_NONE) {
+		const struct pid1_cell *c = pid1_cell(p->state, e);
+
+		if (c->next != p->state)
+			log_debug("%s -> %s", state_names[p->state],
+				  state_names[c->next]);
+		p->state = c->next;
+		e = c->act(p);
+	}
+}
+
+/* --- what makes events ---------------------------------------------------- */
+
+/** ended() - One child has ended; adopted ones are forgotten */
+static void ended(void *arg, pid_t pid, int status)
+{
+	struct pid1 *p = arg;
+	int code = reap_code(status);
+
+	if (pid == p->agent) {
+		for (int i = 0; i < DRAIN_BUDGET && pipe_read(p); i++)
+			;	/* its last words; a token may be among them */
+		pipe_close(p);
+		p->agent = 0;
+		if (p->state != PID1_STOP)
+			log_warn("agent: ended with status %d", code);
+		pid1_event(p, PID1_EV_AGENT_EXIT);
+	} else if (pid == p->work) {
+		p->work = 0;
+		p->work_code = code;
+		pid1_event(p, PID1_EV_WORK_EXIT);
+	}
+}
+
+void pid1_reap(struct pid1 *p)
+{
+	int rc = reap_all(ended, p);
+
+	if (rc == -ECHILD)
+		pid1_event(p, PID1_EV_EMPTY);
+	else if (rc < 0)
+		log_err("wait: %s", strerror(-rc));
+}
+
+static void sig_ready(struct ev_src *src, uint32_t events)
+{
+	struct pid1 *p = container_of(src, struct pid1, sig);
+	int signo;
+
+	(void)events;
+	for (int i = 0; i < SIGS_BUDGET; i++) {
+		switch (sigs_read(src->fd, &signo)) {
+		case SIGS_NONE:
+			return;
+		case SIGS_CHILD:
+			pid1_reap(p);
+			break;
+		case SIGS_STOP:
+			log_info("stopping: %s", strsignal(signo));
+			pid1_event(p, PID1_EV_SIGNAL);
+			break;
+		}
+	}
+}
+
+static void stage_fire(struct timer *t)
+{
+	pid1_event(container_of(t, struct pid1, stage), PID1_EV_TIMEOUT);
+}
+
+static void retry_fire(struct timer *t)
+{
+	pid1_event(container_of(t, struct pid1, retry), PID1_EV_AGENT_RETRY);
+}
+
+uint64_t pid1_seconds(const char *name, const char *value, uint64_t fallback)
+{
+	struct span s = span_trim(span_str(value));
+	uint64_t n;
+
+	if (!s.len)
+		return fallback;
+	if (span_uint(s, SECONDS_MAX, &n) < 0) {
+		log_warn("%s: %.32s: not a number from 0 to %d", name, value,
+			 SECONDS_MAX);
+		return fallback;
+	}
+	return n * 1000;
+}
+
+void pid1_init(struct pid1 *p, struct ev *ev, int argc, char *const *argv,
+	       char *const *env)
+{
+	const char *verbose = env_get(env, "MSB_VERBOSE");
+
+	p->ev = ev;
+	p->state = PID1_MOUNT;
+	p->argc = argc;
+	p->argv = argv;
+	p->env = env;
+	p->verbose = verbose && strcmp(verbose, "1") == 0;
+	p->ready_ms = pid1_seconds("MSB_READY_TIMEOUT",
+				   env_get(env, "MSB_READY_TIMEOUT"), READY_MS);
+	p->stop_ms = pid1_seconds("MSB_STOP_TIMEOUT",
+				  env_get(env, "MSB_STOP_TIMEOUT"), STOP_MS);
+	p->how = shutdown_parse(env_get(env, "MSB_POWEROFF"));
+	p->sig = (struct ev_src){ .fd = -1, .ready = sig_ready };
+	p->pipe = (struct ev_src){ .fd = -1, .ready = pipe_ready };
+	p->stage.fire = stage_fire;
+	p->retry.fire = retry_fire;
+	p->work_code = -1;
+}
+
+/** must() - Say why PID 1 cannot go on, and wait until it is tried again */
+static void must(const char *stage, int rc)
+{
+	log_err("%s: %s; trying again", stage, strerror(-rc));
+	sys_sleep_ms(1000);
+}
+
+/** open_loop() - The loop and the signals; tried for ever */
+static void open_loop(struct pid1 *p, int argc, char **argv, char *const *env)
+{
+	struct ev *ev;
+	int rc;
+
+	while (!(ev = ev_new(TIMERS)))
+		must("event loop", -errno);
+	pid1_init(p, ev, argc, argv, env);
+	while ((p->sig.fd = sigs_open()) < 0)
+		must("signals", p->sig.fd);
+	while ((rc = ev_add(ev, &p->sig, EPOLLIN)) < 0)
+		must("epoll", rc);
+}
+
+_Noreturn void pid1_main(int argc, char **argv, char *const *env)
+{
+	static struct pid1 pid1;
+	struct pid1 *p = &pid1;
+	const char *verbose = env_get(env, "MSB_VERBOSE");
+	int rc;
+
+	stamp(p, PID1_STAMP_MAIN);
+	umask(022);
+	console_open();
+	log_init(STDERR_FILENO, "msb-init", LOG_SINK_TEXT,
+		 verbose && strcmp(verbose, "1") == 0 ? LOG_LEVEL_INFO :
+		 LOG_LEVEL_WARN);
+	sys_reboot(RB_DISABLE_CAD);	/* Ctrl-Alt-Del is SIGINT from now on */
+	open_loop(p, argc, argv, env);
+	p->self = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+	sys_chdir("/");
+	pid1_event(p, PID1_EV_BEGIN);
+	for (;;) {
+		rc = ev_turn(p->ev, -1);
+		if (rc < 0)
+			must("epoll_wait", rc);
+	}
+}

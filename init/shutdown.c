@@ -1,0 +1,166 @@
+#include <assert.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+
+#include "base/log.h"
+#include "base/util.h"
+#include "init/shutdown.h"
+#include "init/sys.h"
+
+#define MOUNTS_MAX	(256 * 1024)	/* only what is used costs memory */
+#define PASSES_MAX	8
+
+static const char *const pseudo[] = {
+	"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs",
+	"debugfs", "devpts", "devtmpfs", "efivarfs", "fusectl", "hugetlbfs",
+	"mqueue", "nsfs", "proc", "pstore", "ramfs", "rootfs", "rpc_pipefs",
+	"securityfs", "selinuxfs", "sysfs", "tmpfs", "tracefs",
+};
+
+static const struct {
+	const char *name;
+	int cmd;
+} hows[] = {
+	[SHUTDOWN_POWEROFF] = { "poweroff",	RB_POWER_OFF },
+	[SHUTDOWN_REBOOT]   = { "reboot",	RB_AUTOBOOT },
+	[SHUTDOWN_HALT]	    = { "halt",		RB_HALT_SYSTEM },
+};
+static_assert(ARRAY_SIZE(hows) == SHUTDOWN_HOW_NUM, "one row for each way");
+
+enum shutdown_how shutdown_parse(const char *s)
+{
+	if (!s || !*s)
+		return SHUTDOWN_POWEROFF;
+	for (unsigned int i = 0; i < SHUTDOWN_HOW_NUM; i++)
+		if (strcmp(s, hows[i].name) == 0)
+			return (enum shutdown_how)i;
+	log_warn("MSB_POWEROFF: %.32s: not poweroff, reboot or halt", s);
+	return SHUTDOWN_POWEROFF;
+}
+
+static bool octal(char c, char max)
+{
+	return c >= '0' && c <= max;
+}
+
+void shutdown_unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && octal(s[1], '3') && octal(s[2], '7') &&
+		    octal(s[3], '7')) {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
+				       (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+bool shutdown_pseudo(struct span type)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(pseudo); i++)
+		if (span_is(type, pseudo[i]))
+			return true;
+	return false;
+}
+
+/** read_only() - Whether "ro" is among the options of a mount */
+static bool read_only(struct span options)
+{
+	while (options.len)
+		if (span_is(span_cut(&options, ',', NULL), "ro"))
+			return true;
+	return false;
+}
+
+/** drop() - Unmount one; 1 if that changed anything, 0, -errno if writable */
+static int drop(struct span line)
+{
+	struct span target, type, options;
+	char path[PATH_MAX];
+	int rc;
+
+	span_cut(&line, ' ', NULL);
+	target = span_cut(&line, ' ', NULL);
+	type = span_cut(&line, ' ', NULL);
+	options = span_cut(&line, ' ', NULL);
+	if (!target.len || shutdown_pseudo(type))
+		return 0;
+	rc = span_copy(target, path, sizeof(path));
+	if (rc < 0)
+		return rc;
+	shutdown_unescape(path);
+	/* "Unmounting" the root makes it read-only, once */
+	if (strcmp(path, "/") == 0 && read_only(options))
+		return 0;
+	if (sys_umount(path, UMOUNT_NOFOLLOW) == 0)
+		return 1;
+	if (read_only(options))
+		return 0;
+	rc = sys_mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+	return rc < 0 ? rc : 1;
+}
+
+/**
+ * pass() - Go through all mounts once, the newest first
+ * @changed:	Set to whether anything was unmounted or made read-only
+ * @say:	Report what is left
+ *
+ * Return: how many are left writable
+ */
+static int pass(bool *changed, bool say)
+{
+	static char text[MOUNTS_MAX];
+	ssize_t n = sys_read_file("/proc/self/mounts", text, sizeof(text));
+	struct span line;
+	size_t end, start;
+	int left = 0, rc;
+
+	*changed = false;
+	if (n < 0) {
+		log_err("shutdown: /proc/self/mounts: %s", strerror((int)-n));
+		return 1;
+	}
+	for (end = (size_t)n; end > 0; end = start ? start - 1 : 0) {
+		for (start = end; start > 0 && text[start - 1] != '\n';)
+			start--;
+		line = (struct span){ (uint8_t *)text + start, end - start };
+		rc = drop(line);
+		*changed |= rc > 0;
+		left += rc < 0;
+		if (rc < 0 && say)
+			log_warn("shutdown: left mounted read-write: %.*s: %s",
+				 (int)MIN(line.len, (size_t)200),
+				 (const char *)line.p, strerror(-rc));
+	}
+	return left;
+}
+
+int shutdown_unmount(void)
+{
+	bool changed = true;
+	int left = 0;
+
+	if (sys_contained())
+		return 0;
+	for (int i = 0; i < PASSES_MAX && changed; i++)
+		left = pass(&changed, false);
+	return left ? pass(&changed, true) : 0;
+}
+
+void shutdown_off(enum shutdown_how how)
+{
+	int rc = sys_reboot(hows[how].cmd);
+
+	log_err("shutdown: %s: %s", hows[how].name, strerror(-rc));
+	for (unsigned int i = 0; i < SHUTDOWN_HOW_NUM; i++)
+		if (i != (unsigned int)how && i != SHUTDOWN_HALT)
+			sys_reboot(hows[i].cmd);
+	log_err("shutdown: the kernel refuses to end; waiting for ever");
+}

@@ -1,0 +1,26 @@
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "init/sigs.h"
+#include "init/sys.h"
+
+static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGPWR };
+
+int sigs_open(void)
+{
+	int rc = sys_sigblock();
+
+	return rc < 0 ? rc : sys_signalfd(heard, ARRAY_SIZE(heard));
+}
+
+enum sigs_kind sigs_read(int fd, int *signo)
+{
+	struct signalfd_siginfo si;
+
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return SIGS_NONE;
+	*signo = (int)si.ssi_signo;
+	return si.ssi_signo == SIGCHLD ? SIGS_CHILD : SIGS_STOP;
+}
