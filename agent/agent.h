@@ -1,0 +1,51 @@
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include <stdio.h>
+
+/*
+ * agent - the guest's network: set it up, then move its frames
+ *
+ * Started by PID 1, or by another init beside it; see main.c.  PID 1 hears of
+ * it through the pipe in MSB_READY_FD, as lines KEY=VALUE:
+ *
+ *	IFACE MAC MTU IPV4 GW4 IPV6 GW6 LINK	what was configured
+ *	CA_BUNDLE	file in which our CA was installed: for SSL_CERT_FILE
+ *	CA_FILE		our CA alone: for NODE_EXTRA_CA_CERTS
+ *	T_START T_LINK T_ETH0 T_CONNECTED	CLOCK_BOOTTIME, in ns
+ *	READY=1		the interface is up, names resolve, the CA is installed
+ *	FAILED=reason	instead of READY: it is not, and will not be
+ *	TOKEN=hex	from the gateway: give it back in MSB_TOKEN_FD (32 hex
+ *			digits and a newline) when the agent is started again
+ *
+ * T_CONNECTED and TOKEN come when the gateway answers, before READY or after
+ * it, so the pipe is to be read for as long as the agent lives.
+ */
+
+/**
+ * agent_main() - "msb-init agent": configure, report, forward until SIGTERM
+ *
+ * Return: exit status: 0 at SIGTERM, or when --once is done and all is well;
+ *	   1 if --once failed; 2 for wrong usage
+ */
+int agent_main(int argc, char **argv);
+
+/**
+ * agent_probe_main() - "msb-init probe URL": fetch and say how it went
+ *
+ * Return: exit status, see enum probe_exit in probe.h
+ */
+int agent_probe_main(int argc, char **argv);
+
+/**
+ * agent_status_main() - "msb-init status": print what the agent reports
+ *
+ * Return: exit status: 0 if the network is ready; 1 if it is not; 2 for wrong
+ *	   usage; 3 if no agent has reported
+ */
+int agent_status_main(int argc, char **argv);
+
+/** agent_version_print() - Names and versions of the libraries, one a line */
+void agent_version_print(FILE *f);
+
+#endif /* AGENT_AGENT_H */

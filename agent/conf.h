@@ -1,0 +1,60 @@
+#ifndef AGENT_CONF_H
+#define AGENT_CONF_H
+
+#include "agent/report.h"
+#include "base/log.h"
+#include "proto/env.h"
+#include "proto/hello.h"
+
+#define CONF_URL_MAX	1024
+
+/**
+ * struct conf - Options and variables of the agent
+ * @pid1:	PID 1 started us, so the environment is complete
+ * @once:	Configure, and leave
+ * @bad_net:	A variable about the interface was refused: it is left alone
+ * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed from argv
+ * @root:	Prefix of the files that are written; "" except in tests
+ * @ready_fd:	Pipe to PID 1; -1 for none
+ * @token:	Given by PID 1; zero if there is none
+ * @probe:	URL to fetch once we are ready; "" for none
+ */
+struct conf {
+	struct env env;
+	bool pid1, once, bad_net;
+	enum log_level level;
+	const char *link, *root, *run_dir;
+	int ready_fd;
+	uint8_t token[HELLO_TOKEN_LEN];
+	char probe[CONF_URL_MAX];
+};
+
+/**
+ * conf_args() - Parse the command line
+ * @c:		Set up completely
+ *
+ * Return: 0; -EINVAL after a message to stderr; -ECANCELED after --help
+ */
+int conf_args(struct conf *c, int argc, char **argv);
+
+/**
+ * conf_env() - Read the variables
+ * @r:		Is told what is wrong, a line for each variable
+ *
+ * From our own environment; unless PID 1 started us, and if none of the
+ * variables is there, from /proc/cmdline, then from /proc/1/environ.
+ */
+void conf_env(struct conf *c, struct report *r);
+
+/** conf_token() - Read 32 hex digits and a newline into @token; -EBADMSG */
+int conf_token(struct span text, uint8_t token[static HELLO_TOKEN_LEN]);
+
+/**
+ * conf_environ() - Value of a variable in the form of /proc/PID/environ
+ * @all:	NAME=VALUE strings, each ended by NUL
+ *
+ * Return: 0; -ENOENT; -ENAMETOOLONG
+ */
+int conf_environ(struct span all, const char *name, char *buf, size_t size);
+
+#endif /* AGENT_CONF_H */

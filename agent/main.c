@@ -1,0 +1,386 @@
+#include <curl/curl.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "agent/ca.h"
+#include "agent/conf.h"
+#include "agent/dial.h"
+#include "agent/fwd.h"
+#include "agent/hosts.h"
+#include "agent/ifup.h"
+#include "agent/nl.h"
+#include "agent/probe.h"
+#include "agent/report.h"
+#include "agent/resolv.h"
+#include "base/fd.h"
+#include "link/tap.h"
+#include "proto/ports.h"
+
+#define TUN_DIR		"/dev/net"
+#define TUN_NODE	"/dev/net/tun"
+#define TUN_MAJOR	10	/* misc, Documentation/admin-guide/devices.txt */
+#define TUN_MINOR	200
+#define AGENT_TIMERS	8	/* keepalive, dead, retry, and room */
+
+/**
+ * struct agent - All of it
+ * @probe:	Pipe from the child that runs the probe
+ * @line:	What it has said so far
+ */
+struct agent {
+	struct conf conf;
+	struct report report;
+	struct ev *ev;
+	struct nl nl;
+	struct fwd fwd;
+	bool forwards;
+	struct ev_src sig, probe;
+	pid_t probe_pid;
+	char line[REPORT_VALUE];
+	size_t line_len;
+};
+
+static struct file_where agent_where(const struct agent *a)
+{
+	return (struct file_where){ a->conf.root, a->conf.run_dir, "" };
+}
+
+/* --- files ----------------------------------------------------------------- */
+
+static void agent_ca(struct agent *a)
+{
+	struct file_where w = agent_where(a);
+	static struct ca_result ca;
+	int rc = ca_install(&w, &ca);
+
+	if (rc == -EBADMSG)
+		report_warn(&a->report, "%s is refused: %s", ca.file, ca.why);
+	else if (rc)
+		report_warn(&a->report, "%s: cannot install it: %s",
+			    ca.file[0] ? ca.file : "CA bundle", strerror(-rc));
+	if (rc || !ca.certs) {
+		report_set(&a->report, "CA", "%s", rc ? "failed" : "none");
+		return;
+	}
+	report_set(&a->report, "CA", "%u certificate%s from %s in %s",
+		   ca.certs, ca.certs == 1 ? "" : "s", ca.file, ca.bundle);
+	report_set(&a->report, "CA_BUNDLE", "%s", ca.bundle);
+	report_set(&a->report, "CA_FILE", "%s", ca.file);
+}
+
+/* None of these keeps the network from working: warnings at most */
+static void agent_files(struct agent *a)
+{
+	struct file_where w = agent_where(a);
+	struct report *r = &a->report;
+	char link[256], dns[2 * IPADDR_STRLEN], text[IPADDR_STRLEN];
+	struct wr out = wr_init(dns, sizeof(dns) - 1);
+	const struct env *e = &a->conf.env;
+	int rc;
+
+	rc = hosts_write(e, &w);
+	if (rc)
+		report_warn(r, "/etc/hosts: %s", strerror(-rc));
+	rc = hosts_name(e, &w);
+	if (rc)
+		report_warn(r, "cannot set the host name: %s", strerror(-rc));
+	agent_ca(a);
+	if (!e->net || a->conf.bad_net)
+		return;
+	rc = resolv_write(e, &w, link, sizeof(link));
+	if (rc)
+		report_warn(r, "/etc/resolv.conf: %s", strerror(-rc));
+	else if (link[0])
+		log_info("/etc/resolv.conf: replaced the link to %s", link);
+	if (e->ip4.set && e->ip4.has_dns)
+		wr_fmt(&out, "%s ", ipaddr_fmt(&e->ip4.dns, text));
+	if (e->ip6.set && e->ip6.has_dns)
+		wr_fmt(&out, "%s", ipaddr_fmt(&e->ip6.dns, text));
+	*out.p = '\0';
+	if (wr_len(&out))
+		report_set(r, "DNS", "%s", dns);
+}
+
+/* --- interface ------------------------------------------------------------- */
+
+/* devtmpfs has the node only where the driver is built in or was loaded */
+static int agent_tap_open(const char *name, uint32_t *features)
+{
+	int fd = tap_open(name, true, features);
+
+	if (fd != -ENOENT)
+		return fd;
+	(void)mkdir(TUN_DIR, 0755);
+	if (mknod(TUN_NODE, S_IFCHR | 0600, makedev(TUN_MAJOR, TUN_MINOR)))
+		return -ENOENT;
+	return tap_open(name, true, features);
+}
+
+static int agent_tap(struct agent *a, struct nl_link *l, int *fd,
+		     uint32_t *features)
+{
+	const char *name = a->conf.env.iface;
+	int rc;
+
+	*fd = agent_tap_open(name, features);
+	if (*fd == -ENOENT || *fd == -ENODEV || *fd == -ENXIO) {
+		report_fail(&a->report, "no tun in this kernel: load the module"
+			    " tun (CONFIG_TUN)");
+		return *fd;
+	}
+	if (*fd < 0) {
+		report_fail(&a->report, "%s: cannot make the TAP: %s%s", name,
+			    strerror(-*fd), *fd == -EBUSY ?
+			    ": is another agent running?" : "");
+		return *fd;
+	}
+	rc = ifup_by_name(&a->nl, name, l);
+	if (rc)
+		report_fail(&a->report, "%s: %s", name, strerror(-rc));
+	return rc;
+}
+
+/* "nic" is found, or a TAP made: MSB_LINK decides, or what the machine has */
+static int agent_link(struct agent *a, struct nl_link *l, int *tap_fd,
+		      uint32_t *features)
+{
+	struct env_link *link = &a->conf.env.link;
+	char text[ENV_PATH_MAX + 8];
+	int rc = -ENODEV;
+
+	if (link->kind == ENV_LINK_AUTO || link->kind == ENV_LINK_NIC)
+		rc = ifup_find_nic(&a->nl, &a->conf.env, l);
+	if (!rc) {
+		link->kind = ENV_LINK_NIC;
+	} else if (link->kind == ENV_LINK_NIC) {
+		report_fail(&a->report, "no NIC with the MAC of MSB_NET, and"
+			    " none called %s: %s", a->conf.env.iface,
+			    strerror(-rc));
+		return rc;
+	} else {
+		if (link->kind == ENV_LINK_AUTO)
+			*link = (struct env_link){
+				.kind = ENV_LINK_VSOCK, .cid = PROTO_CID_HOST,
+				.port = PROTO_PORT_FRAMES };
+		rc = agent_tap(a, l, tap_fd, features);
+	}
+	report_set(&a->report, "LINK", "%s",
+		   dial_name(link, text, sizeof(text)));
+	return rc;
+}
+
+/**
+ * agent_net() - Everything between the variables and a working interface
+ *
+ * The connect is begun before the addresses are set: the gateway answers while
+ * we go on.
+ */
+static void agent_net(struct agent *a)
+{
+	struct report *r = &a->report;
+	uint32_t features = 0;
+	struct nl_link l;
+	int fd = -1, rc;
+
+	if (!a->conf.env.net || a->conf.bad_net)
+		return;
+	rc = agent_link(a, &l, &fd, &features);
+	if (rc) {
+		fd_close(&fd);
+		return;
+	}
+	report_time(r, "T_LINK");
+	if (fd >= 0 && !a->conf.once) {
+		rc = fwd_start(&a->fwd, a->ev, r, fd, features, &a->conf.env,
+			       a->conf.token);
+		if (rc)
+			report_fail(r, "cannot forward: %s", strerror(-rc));
+		a->forwards = !rc;
+		fd = -1;
+	}
+	ifup_iface(&a->nl, r, &l, &a->conf.env);
+	fd_close(&fd);
+}
+
+/* --- probe ----------------------------------------------------------------- */
+
+/* In the child: a short line to the pipe */
+static _Noreturn void agent_probe_child(const char *url, int fd)
+{
+	static struct probe p;
+	char line[REPORT_VALUE];
+	struct wr w = wr_init(line, sizeof(line));
+
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	probe_run(url, NULL, &p);
+	probe_line(&p, &w);
+	_exit(fd_write_all(fd, line, wr_len(&w)) ? 1 : (int)p.exit);
+}
+
+static void agent_probe_ready(struct ev_src *src, uint32_t events)
+{
+	struct agent *a = container_of(src, struct agent, probe);
+	size_t room = sizeof(a->line) - 1 - a->line_len;
+	ssize_t n = read(src->fd, a->line + a->line_len, room);
+
+	(void)events;
+	if (n > 0) {
+		a->line_len += (size_t)n;
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	ev_del(a->ev, src);
+	fd_close(&src->fd);
+	/* The end of the pipe is the end of the child */
+	while (waitpid(a->probe_pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	a->line[a->line_len] = '\0';
+	report_set(&a->report, "PROBE", "%s: %s", a->conf.probe,
+		   a->line_len ? a->line : "the probe died");
+	log_info("probe: %s", report_get(&a->report, "PROBE"));
+	report_save(&a->report);
+}
+
+/* In a child of its own: names and connections may take their time */
+static void agent_probe(struct agent *a)
+{
+	int p[2];
+
+	if (!a->conf.probe[0] || a->report.failed)
+		return;
+	if (pipe2(p, O_CLOEXEC | O_NONBLOCK))
+		return;
+	a->probe_pid = fork();
+	if (!a->probe_pid) {
+		close(p[0]);
+		fd_close(&a->report.ready_fd);
+		agent_probe_child(a->conf.probe, p[1]);
+	}
+	close(p[1]);
+	a->probe.fd = p[0];
+	a->probe.ready = agent_probe_ready;
+	if (a->probe_pid < 0 || ev_add(a->ev, &a->probe, EPOLLIN))
+		fd_close(&a->probe.fd);
+}
+
+/* --- life ------------------------------------------------------------------ */
+
+static void agent_signal(struct ev_src *src, uint32_t events)
+{
+	struct agent *a = container_of(src, struct agent, sig);
+	struct signalfd_siginfo si;
+
+	(void)events;
+	if (read(src->fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	log_debug("signal %u", si.ssi_signo);
+	ev_stop(a->ev);
+}
+
+static int agent_signals(struct agent *a)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	a->sig.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (a->sig.fd < 0)
+		return -errno;
+	a->sig.ready = agent_signal;
+	return ev_add(a->ev, &a->sig, EPOLLIN);
+}
+
+static void agent_configure(struct agent *a)
+{
+	struct report *r = &a->report;
+	int rc = nl_open(&a->nl);
+
+	if (rc) {
+		report_fail(r, "no netlink: %s", strerror(-rc));
+	} else {
+		ifup_lo(&a->nl, r);
+		agent_net(a);
+	}
+	agent_files(a);
+	nl_close(&a->nl);
+	if (a->conf.env.net && !r->failed)
+		report_time(r, "T_ETH0");
+	report_set(r, "STATE", "%s", r->failed ? "failed" : "ready");
+	report_save(r);
+	report_ready(r);
+}
+
+static int agent_live(struct agent *a)
+{
+	int rc;
+
+	agent_probe(a);
+	rc = ev_run(a->ev);
+	if (rc)
+		log_err("event loop: %s", strerror(-rc));
+	if (a->forwards)
+		fwd_stop(&a->fwd);
+	return rc || a->fwd.tap_gone;
+}
+
+int agent_main(int argc, char **argv)
+{
+	static struct agent a;
+	int rc;
+
+	report_init(&a.report);
+	report_time(&a.report, "T_START");
+	rc = conf_args(&a.conf, argc, argv);
+	if (rc)
+		return rc == -ECANCELED ? 0 : 2;
+	log_init(2, "msb-init", LOG_SINK_TEXT, a.conf.level);
+	conf_env(&a.conf, &a.report);
+	report_open(&a.report, a.conf.run_dir, a.conf.ready_fd);
+	report_set(&a.report, "PID", "%d", (int)getpid());
+	report_set(&a.report, "STATE", "%s", "starting");
+
+	a.ev = ev_new(AGENT_TIMERS);
+	rc = a.ev ? agent_signals(&a) : -errno;
+	if (rc) {
+		log_err("cannot start: %s", strerror(-rc));
+		return 1;
+	}
+	agent_configure(&a);
+	rc = a.conf.once ? a.report.failed : agent_live(&a);
+	fd_close(&a.sig.fd);
+	fd_close(&a.report.ready_fd);
+	ev_free(a.ev);
+	secure_zero(a.conf.token, sizeof(a.conf.token));
+	return rc;
+}
+
+void agent_version_print(FILE *f)
+{
+#ifdef LIBMNL_VERSION
+	fprintf(f, "libmnl/%s\n", LIBMNL_VERSION);
+#else
+	fprintf(f, "libmnl\n");		/* it does not tell its version */
+#endif
+	fprintf(f, "%s\n", curl_version());
+}
