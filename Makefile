@@ -55,6 +55,8 @@ TESTED_SRC	:= $(filter-out gateway/main.c init/main.c, \
 UNIT_SRC	:= $(wildcard tests/unit/*.c)
 FUZZ_SRC	:= $(wildcard tests/fuzz/*_fuzz.c)
 FUZZERS		:= $(FUZZ_SRC:tests/fuzz/%_fuzz.c=%)
+# The allowed system calls are comments beside the code that needs them
+GEN		:= $(if $(wildcard gateway/seccomp.sh),$(O)/host/gen/stamp)
 HDR		:= $(wildcard include/*/*.h agent/*.h init/*.h gateway/*.h \
 		     gateway/*/*.h)
 
@@ -144,13 +146,13 @@ check-net: all $(O)/deps/test	## msb-init and msb-gateway in namespaces
 check-vm: all image $(O)/deps/test $(O)/deps/vm	## whole guests under QEMU
 	@$(call timed,check-vm,$(call pytest,vm,,$(PYTEST_ARGS)))
 
-lint: $(T)/libbearssl.a $(O)/deps/lint $(O)/deps/test	## style, layers, checkers
+lint: $(T)/libbearssl.a $(GEN) $(O)/deps/lint $(O)/deps/test	## style, layers, checkers
 	@$(call timed,lint,O='$(O)' CC='$(CC)' PYTHON='$(PYTHON)' \
 		sh tests/lint/lint.sh $(BASE) -I$(H)/gen \
 		-isystem $(T)/include)
 
 format: $(O)/deps/lint		## rewrite C files with clang-format
-	clang-format -i $(wildcard $(HOST_SRC) $(GUEST_SRC) $(HDR) \
+	clang-format -i --style=file:tests/lint/.clang-format $(wildcard $(HOST_SRC) $(GUEST_SRC) $(HDR) \
 		$(UNIT_SRC) $(FUZZ_SRC))
 
 fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
@@ -260,8 +262,6 @@ TESTED_OBJ	:= $(TESTED_SRC:%.c=$(T)/obj/%.o)
 FUZZED_OBJ	:= $(TESTED_SRC:%.c=$(F)/obj/%.o)
 UNIT_OBJ	:= $(UNIT_SRC:%.c=$(T)/obj/%.o)
 
-# The allowed system calls are comments beside the code that needs them
-SECCOMP	:= $(if $(wildcard gateway/seccomp.sh),$(H)/gen/stamp)
 $(H)/gen/stamp: gateway/seccomp.sh $(HOST_SRC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(call say,GEN,$(H)/gen/seccomp_list.h)
@@ -273,13 +273,13 @@ $(H)/gen/stamp: gateway/seccomp.sh $(HOST_SRC)
 $(G)/obj/%.o: %.c $(G)/obj/flags | $(GUEST_DEPS)
 	$(Q)mkdir -p $(@D); $(call say,MUSL,$<)
 	$(Q)$(MUSL_CC) $(GUEST_FLAGS) -MMD -MP -c -o $@ $<
-$(H)/obj/%.o: %.c $(H)/obj/flags | $(O)/deps/build $(SECCOMP)
+$(H)/obj/%.o: %.c $(H)/obj/flags | $(O)/deps/build $(GEN)
 	$(Q)mkdir -p $(@D); $(call say,CC,$<)
 	$(Q)$(CC) $(HOST_FLAGS) -MMD -MP -c -o $@ $<
-$(T)/obj/%.o: %.c $(T)/obj/flags | $(O)/deps/test $(SECCOMP) $(T)/libbearssl.a
+$(T)/obj/%.o: %.c $(T)/obj/flags | $(O)/deps/test $(GEN) $(T)/libbearssl.a
 	$(Q)mkdir -p $(@D); $(call say,CC-SAN,$<)
 	$(Q)$(CC) $(TEST_FLAGS) -MMD -MP -c -o $@ $<
-$(F)/obj/%.o: %.c $(F)/obj/flags | $(O)/deps/lint $(O)/deps/test $(SECCOMP) \
+$(F)/obj/%.o: %.c $(F)/obj/flags | $(O)/deps/lint $(O)/deps/test $(GEN) \
 		$(T)/libbearssl.a
 	$(Q)mkdir -p $(@D); $(call say,CLANG,$<)
 	$(Q)$(CLANG) $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<

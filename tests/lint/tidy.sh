@@ -1,0 +1,30 @@
+#!/bin/sh
+# tidy.sh FILE FLAG... - run clang-tidy on one file, unless it passed before
+#
+# Before means: the same text of file and headers, comments included, the same
+# checks and the same clang-tidy.
+set -eu
+cd "$(dirname "$0")/../.."
+
+file=$1
+shift
+cache=${O:-build}/lint/tidy
+key=$({
+	clang-tidy --version
+	cat tests/lint/.clang-tidy
+	${CC:-cc} "$@" -E -C "$file"
+} 2>/dev/null | sha256sum | cut -c 1-40)
+[ ! -e "$cache/$key" ] || exit 0
+
+mkdir -p "$cache"
+out=$cache/out.$$
+if clang-tidy --quiet --config-file=tests/lint/.clang-tidy \
+	--warnings-as-errors='*' "$file" -- "$@" >"$out" 2>&1; then
+	: >"$cache/$key"
+	rm -f "$out"
+else
+	# The path that led there is long: clang-tidy run by hand shows it
+	grep -E '(error|warning): ' "$out" || cat "$out"
+	rm -f "$out"
+	exit 1
+fi
