@@ -1,0 +1,562 @@
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/count.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/siphash.h"
+#include "base/slab.h"
+#include "gateway/relay/tcp_relay.h"
+
+/* #syscalls connect setsockopt getsockopt ioctl recvfrom recvmsg sendmsg */
+/* #syscalls shutdown close */
+
+#define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define DIAL_BUCKETS	1024	/* counters of dials in flight, by destination */
+/*
+ * In flight toward the guest where the kernel has no SO_PEEK_OFF: each peek
+ * copies again what is in flight, so a small bound beats a large one.
+ */
+#define PLAIN_PEEK_MAX	(256u * 1024)
+
+COUNT(tcp_flow_denied, "TCP connections that the policy denied");
+COUNT(tcp_flow_refused, "TCP connections that the host could not make");
+COUNT(drop_tcp_dials, "SYNs unanswered: too many dials to that destination");
+COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
+
+/**
+ * struct tflow - One connection and its host socket
+ * @next:	Second address to dial, if @has_next
+ * @peek_pos:	The kernel's peek offset, as far as we know
+ * @sndbuf:	SO_SNDBUF when it was last asked for
+ * @outq:	Upper bound of what lies unacknowledged in the send queue
+ * @out_wait:	An edge of EPOLLOUT was asked for
+ */
+struct tflow {
+	struct tcp_relay *r;
+	struct tcp *c;
+	struct ev_src src;
+	struct tflow *dead_next;
+	struct ipaddr next;
+	uint32_t bucket, sndbuf, outq;
+	size_t peek_pos;
+	bool has_next, connected, peek_off, out_wait, rdhup, dead;
+};
+
+struct tcp_relay {
+	struct ev *ev;
+	struct tcp_stack *ts;
+	struct icmp *icmp;
+	const struct dial *dial;
+	struct tcp_relay_cfg cfg;
+	struct tcp_local local[4];
+	unsigned int nlocal;
+	struct slab flows;
+	struct tflow *dead;
+	struct ev_task reap;
+	uint8_t key[16];
+	uint16_t dials[DIAL_BUCKETS];
+	uint8_t *skip;		/* where a plain peek puts what was seen before */
+	struct tcp_relay_stats st;
+};
+
+/* ---- ending --------------------------------------------------------------- */
+
+static void reap(struct ev_task *t)
+{
+	struct tcp_relay *r = container_of(t, struct tcp_relay, reap);
+
+	while (r->dead) {
+		struct tflow *f = r->dead;
+
+		r->dead = f->dead_next;
+		slab_del(&r->flows, f);
+	}
+}
+
+static void dial_over(struct tflow *f)
+{
+	if (!f->connected && f->r->dials[f->bucket])
+		f->r->dials[f->bucket]--;
+}
+
+static void socket_close(struct tflow *f, bool rst)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (f->src.fd < 0)
+		return;
+	ev_del(f->r->ev, &f->src);
+	if (rst)
+		setsockopt(f->src.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	fd_close(&f->src.fd);
+}
+
+/* The handler that brought us here may still hold @f: freed at turn's end */
+static void flow_end(struct tflow *f, bool rst)
+{
+	struct tcp_relay *r = f->r;
+
+	if (f->dead)
+		return;
+	f->dead = true;
+	dial_over(f);
+	socket_close(f, rst);
+	r->st.active--;
+	f->dead_next = r->dead;
+	r->dead = f;
+	ev_defer(r->ev, &r->reap);
+}
+
+/* ---- dialling ------------------------------------------------------------- */
+
+static int flow_socket(struct tflow *f, int family)
+{
+	const int one = 1, zero = 0;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	f->peek_off = !f->r->cfg.no_peek_off &&
+		      setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero,
+				 sizeof(zero)) == 0;
+	f->peek_pos = 0;
+	f->src.fd = fd;
+	return 0;
+}
+
+static void tell_unreachable(struct tflow *f, int err)
+{
+	const struct tcp_tuple *t = tcp_tuple(f->c);
+	uint8_t head[8];
+
+	tcp_syn_header(f->c, head);
+	icmp_error_l4(f->r->icmp, icmp_err_of(err), &t->peer, &t->guest,
+		      &t->peer, IPPROTO_TCP, head, sizeof(head), 0);
+}
+
+/* The guest hears what the host heard: RST, ICMP and RST, or nothing */
+static void dial_failed(struct tflow *f, int err)
+{
+	count_inc(tcp_flow_refused);
+	f->r->st.refused++;
+	log_debug("tcp: dial failed: %s", strerror(err));
+	if (err == ETIMEDOUT) {
+		tcp_drop(f->c);
+	} else {
+		if (err == ENETUNREACH || err == EHOSTUNREACH ||
+		    err == EACCES || err == EPERM)
+			tell_unreachable(f, err);
+		tcp_refuse(f->c);
+	}
+	flow_end(f, true);
+}
+
+static void dial_done(struct tflow *f)
+{
+	dial_over(f);
+	f->connected = true;
+	tcp_accept(f->c);
+}
+
+/**
+ * dial_addr() - Start to connect to one address
+ *
+ * A local destination has usually answered by the time connect() returns, and
+ * a second call says so: one turn of the loop less per connection.
+ *
+ * Return: 0 if it is under way or done; else a positive errno
+ */
+static int dial_addr(struct tflow *f, const struct ipaddr *a, uint16_t port)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = ipaddr_to_sa(a, port, &ss);
+	int rc = flow_socket(f, ss.ss_family);
+
+	if (rc < 0)
+		return -rc;
+	rc = connect(f->src.fd, (const struct sockaddr *)&ss, len);
+	if (rc < 0 && errno == EINPROGRESS)
+		rc = connect(f->src.fd, (const struct sockaddr *)&ss, len);
+	if (rc < 0 && errno != EALREADY) {
+		rc = errno;
+		socket_close(f, false);
+		return rc;
+	}
+	if (rc == 0)
+		dial_done(f);
+	rc = ev_add(f->r->ev, &f->src, WATCH);
+	return rc < 0 ? -rc : 0;
+}
+
+static void dial(struct tflow *f, const struct ipaddr *a)
+{
+	const uint16_t port = tcp_tuple(f->c)->peer_port;
+	int err = dial_addr(f, a, port);
+
+	if (err && f->has_next && dial_retry(err)) {
+		f->has_next = false;
+		err = dial_addr(f, &f->next, port);
+	}
+	if (err)
+		dial_failed(f, err);
+}
+
+/* The socket is ready for the first time: connected, or not */
+static void dial_ready(struct tflow *f)
+{
+	int err = 0;
+	socklen_t len = sizeof(err);
+
+	if (getsockopt(f->src.fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+		err = errno;
+	if (!err) {
+		dial_done(f);
+		return;
+	}
+	socket_close(f, false);
+	if (f->has_next && dial_retry(err)) {
+		f->has_next = false;
+		dial(f, &f->next);
+		return;
+	}
+	dial_failed(f, err);
+}
+
+static void flow_ready(struct ev_src *src, uint32_t events)
+{
+	struct tflow *f = container_of(src, struct tflow, src);
+
+	if (!f->connected) {
+		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+			dial_ready(f);
+		if (f->dead || !f->connected)
+			return;
+	}
+	if (events & EPOLLERR) {	/* RST from upstream stays RST */
+		tcp_abort(f->c);
+		return;
+	}
+	if (events & (EPOLLRDHUP | EPOLLHUP))
+		f->rdhup = true;
+	if (events & EPOLLOUT && f->out_wait) {
+		f->out_wait = false;
+		tcp_room_changed(f->c);
+	}
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+		tcp_readable(f->c);
+}
+
+/* ---- what the engine asks ------------------------------------------------- */
+
+static const struct tcp_local *local_of(struct tcp_relay *r,
+					const struct tcp *c)
+{
+	const uint16_t port = tcp_tuple(c)->peer_port;
+
+	for (unsigned int i = 0; i < r->nlocal; i++)
+		if (r->local[i].port == port)
+			return &r->local[i];
+	return NULL;
+}
+
+static uint32_t bucket_of(struct tcp_relay *r, const struct ipaddr *a)
+{
+	return (uint32_t)siphash(r->key, a->b, sizeof(a->b)) % DIAL_BUCKETS;
+}
+
+static void on_denied(struct tcp_relay *r, struct tcp *c, int why)
+{
+	char a[IPADDR_STRLEN];
+
+	count_inc(tcp_flow_denied);
+	r->st.denied++;
+	log_debug("tcp: %s port %u: %s", ipaddr_fmt(&tcp_tuple(c)->peer, a),
+		  tcp_tuple(c)->peer_port,
+		  why == -EACCES ? "denied by the policy" : "not reachable");
+	tcp_refuse(c);
+}
+
+static void on_open(void *arg, struct tcp *c)
+{
+	struct tcp_relay *r = arg;
+	const struct tcp_tuple *t = tcp_tuple(c);
+	const struct tcp_local *l = local_of(r, c);
+	struct dial_target to;
+	struct tflow *f;
+	uint32_t bucket;
+	int rc;
+
+	if (l) {
+		l->ops->open(l->arg, c);
+		return;
+	}
+	rc = dial_resolve(r->dial, &t->peer, t->peer_port, POLICY_PROTO_TCP,
+			  true, &to);
+	if (rc < 0) {
+		on_denied(r, c, rc);
+		return;
+	}
+	bucket = bucket_of(r, &to.addr[0]);
+	if (r->dials[bucket] >= r->cfg.max_dials) {
+		count_inc(drop_tcp_dials);
+		tcp_drop(c);	/* the guest's next SYN tries again */
+		return;
+	}
+	f = slab_new(&r->flows);
+	if (!f) {
+		count_inc(drop_tcp_no_flow);
+		tcp_refuse(c);
+		return;
+	}
+	*f = (struct tflow){ .r = r, .c = c, .bucket = bucket,
+			     .src = { .fd = -1, .ready = flow_ready } };
+	r->dials[bucket]++;
+	r->st.flows++;
+	r->st.active++;
+	if (to.n > 1) {
+		f->next = to.addr[1];
+		f->has_next = true;
+	}
+	tcp_set_user(c, f);
+	dial(f, &to.addr[0]);
+}
+
+/* Ask the kernel again only when the bound that we keep ourselves is not enough */
+static size_t on_room(void *arg, struct tcp *c)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+	socklen_t len = sizeof(f->sndbuf);
+	uint32_t limit;
+	int q = 0;
+
+	if (l)
+		return l->ops->room(l->arg, c);
+	limit = f->sndbuf / 4 * 3;
+	if (f->sndbuf && f->outq < f->sndbuf / 4)
+		return limit - f->outq;
+	if (ioctl(f->src.fd, SIOCOUTQ, &q) < 0 || q < 0)
+		q = 0;
+	f->outq = (uint32_t)q;
+	if (!f->sndbuf || f->outq >= f->sndbuf / 4) {
+		/* it may have grown: the kernel tunes it */
+		if (getsockopt(f->src.fd, SOL_SOCKET, SO_SNDBUF, &f->sndbuf,
+			       &len) < 0)
+			return 0;
+		limit = f->sndbuf / 4 * 3;
+	}
+	if (f->outq + f->sndbuf / 16 >= limit && !f->out_wait) {
+		f->out_wait = true;	/* EPOLL_CTL_MOD polls, and arms the edge */
+		ev_mod(f->r->ev, &f->src, WATCH);
+	}
+	return f->outq < limit ? limit - f->outq : 0;
+}
+
+static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
+		       int n, size_t len)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+			    .msg_iovlen = (size_t)n };
+	ssize_t sent;
+
+	if (l)
+		return l->ops->recv(l->arg, c, iov, n, len);
+	sent = sendmsg(f->src.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != ENOBUFS)
+			return -errno;
+		f->out_wait = true;	/* the failed send has armed the edge */
+		return 0;
+	}
+	if ((size_t)sent < len)
+		f->out_wait = true;
+	f->outq += (uint32_t)sent;
+	f->r->st.up_bytes += (uint64_t)sent;
+	return sent;
+}
+
+static void on_recv_fin(void *arg, struct tcp *c)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+
+	if (l)
+		l->ops->recv_fin(l->arg, c);
+	else
+		shutdown(f->src.fd, SHUT_WR);
+}
+
+/* Without SO_PEEK_OFF: read the first @off bytes into a place that nobody reads */
+static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
+			  int n, size_t len)
+{
+	struct iovec v[LINK_IOV_MAX + 1];
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n + 1 };
+	ssize_t got;
+
+	if (off + len > PLAIN_PEEK_MAX) {
+		if (off >= PLAIN_PEEK_MAX)
+			return 0;
+		len = PLAIN_PEEK_MAX - off;
+	}
+	v[0] = (struct iovec){ .iov_base = f->r->skip, .iov_len = off };
+	n = iov_slice(iov, n, 0, len, v + 1, LINK_IOV_MAX);
+	if (n < 0)
+		return n;
+	m.msg_iovlen = (size_t)n + 1;
+	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	if ((size_t)got > off)
+		return got - (ssize_t)off;
+	return f->rdhup && (size_t)got == off ? -ENODATA : 0;
+}
+
+static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
+		       const struct iovec *iov, int n, size_t len)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+			    .msg_iovlen = (size_t)n };
+	ssize_t got;
+
+	if (l)
+		return l->ops->peek(l->arg, c, off, iov, n, len);
+	if (!f->peek_off)
+		return plain_peek(f, off, iov, n, len);
+	if (f->peek_pos != off) {
+		int pos = (int)off;
+
+		if (setsockopt(f->src.fd, SOL_SOCKET, SO_PEEK_OFF, &pos,
+			       sizeof(pos)) < 0)
+			return -errno;
+		f->peek_pos = off;
+	}
+	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	f->peek_pos += (size_t)got;
+	return got ? got : -ENODATA;
+}
+
+static void on_acked(void *arg, struct tcp *c, size_t n)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+
+	if (l) {
+		l->ops->acked(l->arg, c, n);
+		return;
+	}
+	f->r->st.down_bytes += n;
+	/* What was peeked is there: this takes all of it, or the flow is over */
+	while (n) {
+		ssize_t got = recv(f->src.fd, NULL, n,
+				   MSG_TRUNC | MSG_DONTWAIT);
+
+		if (got <= 0)
+			return;
+		n -= (size_t)got;
+		f->peek_pos -= MIN(f->peek_pos, (size_t)got);
+	}
+}
+
+static void on_closed(void *arg, struct tcp *c, int why)
+{
+	const struct tcp_local *l = local_of(arg, c);
+	struct tflow *f = tcp_user(c);
+
+	if (l)
+		l->ops->closed(l->arg, c, why);
+	else if (f)
+		flow_end(f, why != 0);
+}
+
+static const struct tcp_ops ops = {
+	.open = on_open,
+	.room = on_room,
+	.recv = on_recv,
+	.recv_fin = on_recv_fin,
+	.peek = on_peek,
+	.acked = on_acked,
+	.closed = on_closed,
+};
+
+/* ---- */
+
+struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
+				struct icmp *icmp, const struct dial *dial,
+				const struct tcp_relay_cfg *cfg,
+				const struct tcp_local *local,
+				unsigned int nlocal)
+{
+	const struct tcp_conf conf = {
+		.max_conns = cfg->max_flows,
+		.max_window = 4u << 20,
+	};
+	struct tcp_relay *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	ASSERT(nlocal <= ARRAY_SIZE(r->local));
+	r->ev = ev;
+	r->icmp = icmp;
+	r->dial = dial;
+	r->cfg = *cfg;
+	r->nlocal = nlocal;
+	memcpy(r->local, local, nlocal * sizeof(*local));
+	r->reap.run = reap;
+	siphash_key(r->key);
+	r->skip = malloc(PLAIN_PEEK_MAX);
+	if (r->skip && slab_init(&r->flows, sizeof(struct tflow),
+				 cfg->max_flows) == 0) {
+		r->ts = tcp_stack_new(n, &conf, &ops, r);
+		if (r->ts)
+			return r;
+		slab_done(&r->flows);
+	}
+	free(r->skip);
+	free(r);
+	errno = ENOMEM;
+	return NULL;
+}
+
+static void abort_one(void *arg, struct tcp *c)
+{
+	(void)arg;
+	tcp_abort(c);
+}
+
+void tcp_relay_free(struct tcp_relay *r)
+{
+	tcp_each(r->ts, abort_one, r);
+	tcp_flush(r->ts);
+	ev_undefer(r->ev, &r->reap);
+	reap(&r->reap);
+	tcp_stack_free(r->ts);
+	slab_done(&r->flows);
+	free(r->skip);
+	free(r);
+}
+
+struct tcp_stack *tcp_relay_stack(struct tcp_relay *r)
+{
+	return r->ts;
+}
+
+void tcp_relay_stats(const struct tcp_relay *r, struct tcp_relay_stats *st)
+{
+	*st = r->st;
+}
