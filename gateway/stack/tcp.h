@@ -22,13 +22,42 @@
  *
  * Work is batched: input marks a connection as dirty, and tcp_flush() at the end
  * of the batch sends data, one acknowledgement for all of it, window updates.
+ * Every call here that gives the engine something to do only marks; see
+ * tcp_set_wake().  The frames are in the link then, netif_flush() is up to the
+ * caller.
  *
- * Time       Only timerq_now(); the engine runs on a virtual clock.
+ *	DIALLING --tcp_accept()--> SYN-RECEIVED --> ESTABLISHED --> ...
+ *	         --tcp_refuse(), tcp_drop()--> CLOSED
+ *
+ * Sending    Limited by the guest's window and the link's room.  Frames carry up
+ *            to ip_gso_max() bytes, cut by the link into segments of the guest's
+ *            MSS, at most TCP_BUDGET frames per connection and flush.  A full
+ *            link stops everything until tcp_link_up().
+ * Loss       Fast retransmit by duplicate ACKs or SACK (RFC 6582, 6675), else by
+ *            time (RFC 6298, 200 ms to 60 s); what the guest has reported by
+ *            SACK is not sent again.  A connection dies after 100 s or 15
+ *            retransmissions without an answer, a SYN-ACK after 5.  A closed
+ *            window is probed for as long as the guest answers.
+ * Receiving  Segments that come early are kept, in a store that all connections
+ *            of a stack share and that is bounded; beyond it they are dropped.
+ *            What @recv did not take is dropped and comes again.
+ * TIME-WAIT  10 s, in the table but without owner or timer; a new SYN gets in
+ *            earlier by RFC 6191 and 1122 4.2.2.13, and a full table gives up the
+ *            oldest of them before it refuses anybody.
+ * FIN-WAIT-2 Lasts as long as the guest likes, since a half-closed connection
+ *            is a legal way to work; 60 s once the owner said tcp_no_recv().
+ *
+ * Time       Only timerq_now(); the engine runs on a virtual clock.  The netif's
+ *            timerq must have room for @max_conns + 1 timers.
  * Names      Callbacks get the struct tcp; whoever keeps one across a turn keeps
  *            its slab_id and uses tcp_get().
  * Freeing    After @closed the connection is freed at the next tcp_flush();
- *            @closed is called exactly once for each @open.
+ *            @closed is called exactly once for each @open, unless tcp_refuse()
+ *            or tcp_drop() came first.  It may be called from within tcp_abort().
+ * Callbacks  may call anything here except tcp_flush() and tcp_stack_free().
  */
+
+#define TCP_BUDGET	8	/* of 1, 8, 32 frames: 1 starves, 32 starves ACKs */
 
 struct tcp;
 struct tcp_stack;
@@ -40,15 +69,21 @@ struct tcp_stack;
  * @room:	How many more bytes @recv would take now: the window
  * @recv:	Payload in order. Returns the bytes taken, fewer than offered when
  *		full (the rest comes again by retransmission, after
- *		tcp_room_changed()); negative errno resets the connection
+ *		tcp_room_changed()); negative errno resets the connection and
+ *		counts as tcp_abort()
  * @recv_fin:	The guest has ended its direction; everything before it was taken
  * @peek:	Fill the pieces from @off bytes after the first unacknowledged
  *		one. Returns the bytes written; 0 if there are none now (call
  *		tcp_readable() when there are); -ENODATA at the end of the stream:
- *		a FIN goes out; another negative errno resets the connection
- * @acked:	The guest has acknowledged @n bytes: drop them
+ *		a FIN goes out; another negative errno resets the connection and
+ *		counts as tcp_abort(). After fewer than @len the engine asks once
+ *		more, behind them, until one of those answers. @off goes back for
+ *		a retransmission, and bytes that were written are not always sent
+ * @acked:	The guest has acknowledged @n bytes: drop them; called once per
+ *		flush, always before the next @peek
  * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest;
- *		-ECONNABORTED by tcp_abort(); -ETIMEDOUT
+ *		-ECONNABORTED by tcp_abort(), or because a callback failed;
+ *		-ETIMEDOUT
  */
 struct tcp_ops {
 	void (*open)(void *arg, struct tcp *c);
@@ -67,10 +102,13 @@ struct tcp_ops {
  * @max_conns:	Table size; a SYN beyond it gets RST and is counted
  * @max_window:	Largest window offered, bytes (4 MiB: 256 KiB to 16 MiB measured
  *		alike on a local link)
+ * @keepalive_s: Probe a silent guest after so many seconds (RFC 9293 3.8.4); 0 is
+ *		never
  */
 struct tcp_conf {
 	uint32_t max_conns;
 	uint32_t max_window;
+	uint32_t keepalive_s;
 };
 
 /**
@@ -89,6 +127,14 @@ struct tcp_stack *tcp_stack_new(struct netif *n, const struct tcp_conf *conf,
 
 /** tcp_stack_free() - Forget every connection, silently, without callbacks */
 void tcp_stack_free(struct tcp_stack *ts);
+
+/**
+ * tcp_set_wake() - Be told when there is something to flush
+ * @wake:	Called when the list of dirty connections becomes non-empty, from
+ *		within whatever call or timer did it: arrange for tcp_flush() at
+ *		the end of this turn. NULL, the default, tells nobody
+ */
+void tcp_set_wake(struct tcp_stack *ts, void (*wake)(void *arg), void *arg);
 
 /** tcp_tuple() - Addresses and ports of a connection; borrowed */
 const struct tcp_tuple *tcp_tuple(const struct tcp *c);
@@ -124,20 +170,38 @@ void tcp_room_changed(struct tcp *c);
 /** tcp_abort() - RST to the guest, forget; @closed(-ECONNABORTED) is called */
 void tcp_abort(struct tcp *c);
 
-/** tcp_flush() - End of a batch: do the work of every dirty connection */
-void tcp_flush(struct tcp_stack *ts);
+/**
+ * tcp_no_recv() - The owner takes no more
+ *
+ * @recv and @recv_fin are not called again; payload that comes is answered by RST
+ * (RFC 9293 3.6.1), and FIN-WAIT-2 ends after 60 s with -ETIMEDOUT.
+ */
+void tcp_no_recv(struct tcp *c);
 
-/** tcp_link_up() - The link came back, or has room again: send what waits */
+/**
+ * tcp_flush() - End of a batch: do the work of every dirty connection
+ *
+ * Return: whether work is left that the link has room for: some connection has
+ *	   used up its budget. Call again in the next turn, after its input
+ */
+bool tcp_flush(struct tcp_stack *ts);
+
+/**
+ * tcp_link_up() - The link came back, or has room again: send what waits
+ *
+ * Only marks, like everything else: tcp_flush() sends.  After a time without a
+ * link everything unacknowledged is retransmitted, without waiting for timers.
+ */
 void tcp_link_up(struct tcp_stack *ts);
 
-/** tcp_count() - Connections in the table */
+/** tcp_count() - Connections in the table, those in TIME-WAIT included */
 uint32_t tcp_count(const struct tcp_stack *ts);
 
-/** tcp_each() - Call @fn for every connection */
+/** tcp_each() - Call @fn for every connection that is not closed */
 void tcp_each(struct tcp_stack *ts, void (*fn)(void *arg, struct tcp *c),
 	      void *arg);
 
-/** tcp_state_name() - "ESTABLISHED", "SYN-RECEIVED", ... of RFC 9293 3.3.2 */
+/** tcp_state_name() - "ESTABLISHED", ... of RFC 9293 3.3.2; and "DIALLING" */
 const char *tcp_state_name(const struct tcp *c);
 
 #endif /* STACK_TCP_H */
