@@ -7,8 +7,6 @@
 #include "agent/ca.h"
 #include "base/util.h"
 
-#define CA_FEED		256	/* bytes given to the PEM decoder at a time */
-
 static const char *const ca_inputs[] = {
 	"/.msb/tls/ca.pem",
 	"/etc/msb/ca.pem",
@@ -112,18 +110,22 @@ static int ca_on_event(struct ca_parse *p, br_pem_decoder_context *pem)
 	}
 }
 
+/* The decoder does not know CR, as in files from Windows: it never sees one */
 static int ca_feed(struct ca_parse *p, br_pem_decoder_context *pem,
 		   struct span in)
 {
 	while (in.len) {
-		size_t n = br_pem_decoder_push(pem, in.p, MIN(in.len, CA_FEED));
-		int rc;
+		struct span part = span_cut(&in, '\r', NULL);
 
-		in.p += n;
-		in.len -= n;
-		rc = ca_on_event(p, pem);
-		if (rc)
-			return rc;
+		while (part.len) {
+			size_t n = br_pem_decoder_push(pem, part.p, part.len);
+			int rc = ca_on_event(p, pem);
+
+			if (rc)
+				return rc;
+			part.p += n;
+			part.len -= n;
+		}
 	}
 	return 0;
 }

@@ -37,7 +37,7 @@ static void status_row(struct wr *w, const char *name, struct span value)
 {
 	if (!value.len)
 		return;
-	wr_fmt(w, "%-14s", name);
+	wr_fmt(w, "%-16s", name);
 	wr_span(w, value);
 	wr_u8(w, '\n');
 }
@@ -48,7 +48,7 @@ static void status_ms(struct wr *w, const char *name, uint64_t from,
 	uint64_t us = to > from ? (to - from) / NS_PER_US : 0;
 
 	if (from && to)
-		wr_fmt(w, "%-14s%llu.%03llu ms\n", name,
+		wr_fmt(w, "%-16s%llu.%03llu ms\n", name,
 		       (unsigned long long)us / 1000,
 		       (unsigned long long)us % 1000);
 }
@@ -61,7 +61,7 @@ static void status_link(struct span text, uint64_t now_ns, struct wr *w)
 	status_row(w, "link", status_get(text, "LINK"));
 	if (!state.len)
 		return;
-	wr_fmt(w, "%-14s", "link state");
+	wr_fmt(w, "%-16s", "link state");
 	wr_span(w, state);
 	if (since && now_ns > since)
 		wr_fmt(w, " for %llu s", (unsigned long long)
