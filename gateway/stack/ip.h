@@ -10,6 +10,8 @@
  *            ip_commit() writes Ethernet and IP headers before it, completes or
  *            offloads the checksum, and sends.  Used by TCP.
  * Gathered:  ip_send() takes pieces, fragments if it must.  Used by UDP, ICMP.
+ *
+ * A packet that goes in one piece has DF set and ident 0 (RFC 6864 4.1).
  */
 
 /**
@@ -19,7 +21,7 @@
  * @proto:	IPPROTO_*
  * @ttl:	0 means 64
  * @tos:	Traffic class
- * @df:		Set DF (IPv4), never fragment: -EMSGSIZE instead
+ * @df:		Never fragment: -EMSGSIZE instead
  */
 struct ip_args {
 	struct ipaddr src, dst;
@@ -90,7 +92,13 @@ size_t ip_gso_max(const struct netif *n, bool v6);
 int ip_send(struct netif *n, const struct ip_args *a, const struct iovec *iov,
 	    int cnt, int csum_off);
 
-/** ip_input() - A frame's IP packet; called by netif.c and frag.c */
-void ip_input(struct netif *n, struct pkt *p);
+/**
+ * ip_input() - Take one packet; called by netif.c and frag.c
+ * @p:		@ip, @ip_head, @vh and @was_frag are set; csum_start counts from
+ *		@ip
+ * @iov:	The packet from its IP header on, link padding included: the first
+ *		piece is @ip_head bytes at @ip. Changed during the call
+ */
+void ip_input(struct netif *n, struct pkt *p, struct iovec *iov, int cnt);
 
 #endif /* STACK_IP_H */

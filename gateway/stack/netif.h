@@ -58,12 +58,14 @@ struct netif_conf {
  * @proto:	IPPROTO_TCP, _UDP, _ICMP or _ICMPV6, after extension headers
  * @ttl:	TTL or hop limit as received
  * @tos:	Traffic class
- * @vh:		Offload metadata of the frame; csum_start counts from @l4 here
+ * @vh:		Offload metadata of the frame; csum_start counts from @l4 here, and
+ *		is 0: anything else was dropped
  * @l4:		Start of the upper layer, contiguous and safe for @l4_head bytes
  * @iov:	All of the upper layer, header included; the first piece is @l4
  * @len:	Bytes in @iov
  * @ip:		The packet from its IP header on, safe for @ip_head bytes: what an
  *		ICMP error quotes
+ * @was_frag:	It came with a fragment header, or in pieces
  *
  * Everything is borrowed during the call.
  */
@@ -78,17 +80,26 @@ struct pkt {
 	size_t len;
 	const uint8_t *ip;
 	size_t ip_head, ip_len;
+	bool was_frag;
 };
 
+/*
+ * Whatever TCP, UDP or ICMP header there is lies whole in @l4_head: at least 60
+ * bytes, or all of @len.  The last two take what else only the gateway itself
+ * could serve; without a handler it is dropped and counted.
+ */
 enum netif_l4 {
 	NETIF_L4_TCP,
 	NETIF_L4_UDP,
 	NETIF_L4_ICMP,		/* both families */
+	NETIF_L4_DHCP,		/* UDP to 255.255.255.255 port 67 */
+	NETIF_L4_RS,		/* ICMPv6 router solicitation */
 	NETIF_L4_NUM,
 };
 
 struct netif;
 struct frag;
+struct icmp;
 
 struct netif {
 	struct netif_conf conf;
@@ -100,10 +111,12 @@ struct netif {
 	void (*room)(void *arg);	/* a full link has drained */
 	void (*updown)(void *arg, bool up);
 	void *arg;
-	struct frag *frag;
+	struct frag *frag;		/* NULL until the first fragment */
+	struct icmp *icmp;		/* NULL until icmp_init() */
 	uint16_t ident4;
 	uint32_t ident6;
-	uint8_t peer_mac[6];
+	uint8_t peer_mac[6];		/* where our frames go */
+	uint8_t rx_mac[6];		/* sender of the frame being handled */
 };
 
 /**
@@ -124,8 +137,8 @@ void netif_set_l4(struct netif *n, enum netif_l4 which,
 
 /** netif_attach() - Use this link from now on, in place of any other
  *
- * Its input, input_done and drained callbacks become ours; its down callback
- * stays with the caller, who then calls netif_detach().
+ * Its input, input_done and drained callbacks and its user pointer become ours;
+ * its down callback stays with the caller, who then calls netif_detach().
  */
 void netif_attach(struct netif *n, struct link *l);
 

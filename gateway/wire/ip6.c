@@ -105,6 +105,7 @@ static int parse_frag(struct rd *r, struct ip6_ext *x)
 	x->mf = off & 1;
 	x->id = id;
 	x->frag = x->off || x->mf;
+	x->atomic = !x->frag;
 	return 0;
 }
 

@@ -44,7 +44,8 @@ void ip6_emit(const struct ip6 *h, struct wr *w);
  * @proto_at:	Offset of the byte that names @proto, from the IPv6 header on
  * @len:	Bytes of extension headers that were skipped
  * @frag:	A fragment header was there and ended the walk: not all of the
- *		packet is here. An atomic fragment (RFC 6946) is just skipped
+ *		packet is here
+ * @atomic:	A fragment header was there, but the packet is whole (RFC 6946)
  * @mf:		More fragments
  * @off:	Of the fragment, in bytes
  * @id:		Of the set of fragments
@@ -52,7 +53,7 @@ void ip6_emit(const struct ip6 *h, struct wr *w);
 struct ip6_ext {
 	uint8_t proto;
 	size_t proto_at, len;
-	bool frag, mf;
+	bool frag, atomic, mf;
 	uint16_t off;
 	uint32_t id;
 };
