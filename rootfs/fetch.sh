@@ -89,9 +89,16 @@ apt_oneline()
 	}'
 }
 
-# apt_setup: make the private configuration and read the lists, once a day
+# apt_setup SUITE: make the private configuration and read the lists, once a
+# day.  "own" are the machine's suites, "again" the same with lists read anew.
+# Returns 1 when that has just been done.
 apt_setup()
 {
+	if [ "$1" = again ]; then
+		[ -z "$(find "$dl/apt/own/stamp" -mmin -10)" ] || return 1
+		rm -f "$dl/apt/own/stamp"
+		set -- own
+	fi
 	apt_dir=$dl/apt/$1
 	mkdir -p "$apt_dir/parts" "$apt_dir/lists/partial" "$apt_dir/cache"
 	apt_deb822 "deb deb-src" >"$apt_dir/parts/debian.sources"
@@ -169,8 +176,8 @@ fetch_source()
 {
 	src=$dl/src/$1
 	if ! sums_ok "$src"; then
-		for suite in own "$debian_next"; do
-			apt_setup "$suite"
+		for suite in own again "$debian_next"; do
+			apt_setup "$suite" || continue
 			v=$(apt_source_version "$1" "$2" "$3")
 			[ -n "$v" ] || continue
 			rm -rf "$src"
@@ -194,8 +201,8 @@ fetch_deb()
 {
 	deb=$dl/deb/$1
 	if ! sums_ok "$deb"; then
-		for suite in own "$debian_next"; do
-			apt_setup "$suite"
+		for suite in own again "$debian_next"; do
+			apt_setup "$suite" || continue
 			v=$(apt_run apt-cache policy "$1" |
 				sed -n 's/^  Candidate: //p')
 			[ -n "$v" ] && [ "$v" != '(none)' ] || continue
