@@ -12,12 +12,16 @@
  * Theory of operation
  * -------------------
  * A VMM connects to a Unix socket and hands over guest memory, vrings and
- * eventfds (vhost-user protocol, QEMU docs/interop/vhost-user.rst).  One VMM at a
- * time.  Queue 0 is the guest's RX, queue 1 its TX, the event queue stays with
- * QEMU.  On top, vvsock speaks virtio-vsock (virtio 1.2, 5.10): streams to the
- * ports in @listen are accepted and handed up as struct stream; any other port
+ * eventfds (vhost-user protocol, QEMU docs/interop/vhost-user.rst).  One VMM at
+ * a time.  Queue 0 is the guest's RX, queue 1 its TX, the event queue stays
+ * with QEMU (another VMM may hand it over; we take it and leave it alone).  On
+ * top, vvsock speaks virtio-vsock (virtio 1.2, 5.10): streams to the ports of
+ * the configuration are accepted and handed up as struct stream; any other port
  * gets RST.  Frames are read from guest memory in place, and written into the
  * guest's RX buffers in place, as far as its credit allows.
+ *
+ * One timer of the loop is used, and a write to an eventfd must not kill us:
+ * the program ignores SIGPIPE, since a VMM may pass a pipe for one.
  *
  * Nonsense from the VMM or in a ring takes that VMM's connection down, with a
  * counter; never the process.
