@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "base/util.h"
 #include "init/pid1.h"
+#include "init/sys.h"
 
 static int version(int argc, char **argv)
 {
@@ -32,10 +33,12 @@ static int help(int argc, char **argv)
 	return 0;
 }
 
-static const struct {
+struct verb {
 	const char *name;
 	int (*main)(int argc, char **argv);
-} verbs[] = {
+};
+
+static const struct verb verbs[] = {
 	{ "agent",	agent_main },
 	{ "probe",	agent_probe_main },
 	{ "status",	agent_status_main },
@@ -45,14 +48,26 @@ static const struct {
 	{ "-h",		help },
 };
 
-/* As PID 1 the words are the kernel's: those of the workload, no verb */
+static const struct verb *find(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(verbs); i++)
+		if (strcmp(name, verbs[i].name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+/*
+ * The machine's PID 1 has its words from the kernel: one that looks like a verb
+ * is a part of the workload.  In a container it is what the user typed.
+ */
 int main(int argc, char **argv)
 {
-	if (getpid() == 1)
+	const struct verb *v = argc > 0 ? find(argv[1]) : NULL;
+
+	if (getpid() == 1 && (!v || !sys_contained()))
 		pid1_main(argc, argv, environ);
-	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(verbs); i++)
-		if (strcmp(argv[1], verbs[i].name) == 0)
-			return verbs[i].main(argc - 1, argv + 1);
+	if (v)
+		return v->main(argc - 1, argv + 1);
 	usage(stderr);
 	return 2;
 }

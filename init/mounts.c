@@ -108,9 +108,10 @@ int mounts_essential(void)
 		if (rc == 0)
 			continue;
 		missing += table[i].vital;
-		/* ENODEV: built without it, which an optional one may be */
+		/* What an optional one may be: not built, or not ours to mount */
 		log_at(table[i].vital ? LOG_LEVEL_ERR :
-		       rc == -ENODEV || rc == -ENOENT ? LOG_LEVEL_INFO :
+		       rc == -ENODEV || rc == -ENOENT || rc == -EPERM ?
+		       LOG_LEVEL_INFO :
 		       LOG_LEVEL_WARN, "mounts: %s on %s: %s",
 		       table[i].type, table[i].target, strerror(-rc));
 	}

@@ -609,8 +609,8 @@ void pid1_init(struct pid1 *p, struct ev *ev, int argc, char *const *argv,
 	p->work_code = -1;
 }
 
-/** must() - Say why PID 1 cannot go on, and wait until it is tried again */
-static void must(const char *stage, int rc)
+/** hold() - Say why PID 1 cannot go on, and wait until it is tried again */
+static void hold(const char *stage, int rc)
 {
 	log_err("%s: %s; trying again", stage, strerror(-rc));
 	sys_sleep_ms(1000);
@@ -623,12 +623,12 @@ static void open_loop(struct pid1 *p, int argc, char **argv, char *const *env)
 	int rc;
 
 	while (!(ev = ev_new(TIMERS)))
-		must("event loop", -errno);
+		hold("event loop", -errno);
 	pid1_init(p, ev, argc, argv, env);
 	while ((p->sig.fd = sigs_open()) < 0)
-		must("signals", p->sig.fd);
+		hold("signals", p->sig.fd);
 	while ((rc = ev_add(ev, &p->sig, EPOLLIN)) < 0)
-		must("epoll", rc);
+		hold("epoll", rc);
 }
 
 _Noreturn void pid1_main(int argc, char **argv, char *const *env)
@@ -652,6 +652,6 @@ _Noreturn void pid1_main(int argc, char **argv, char *const *env)
 	for (;;) {
 		rc = ev_turn(p->ev, -1);
 		if (rc < 0)
-			must("epoll_wait", rc);
+			hold("epoll_wait", rc);
 	}
 }

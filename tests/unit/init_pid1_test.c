@@ -1,0 +1,519 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/util.h"
+#include "init/pid1.h"
+#include "tests/unit/init_fake.h"
+
+int init_pid1_test(void);
+
+#define AGENT	101
+#define WORK	202
+#define ANY	NULL	/* not looked at here */
+
+#define START_AGENT	"pipe\nfork\n"
+#define START_WORK	"mkdir /run/msb 755\n"				\
+			"write /run/msb/boot 644 WORKLOAD=1000000000\n\n" \
+			"fork\n"
+#define TERM_ALL	"kill -1 15\nkill -1 18\n"
+#define TERM_WORK	"kill -202 15\nkill -202 18\n"
+#define KILL_ALL	"kill -1 9\nkill -1 18\n"
+#define POWER_OFF	"sync\nsync\nreboot 4321fedc\nreboot 1234567\n"
+
+/* A cell: from, event, to; then the event that follows, the calls, the timers */
+#define KEEP	-1	/* as it was */
+static const struct cell {
+	enum pid1_state from;
+	enum pid1_event ev;
+	enum pid1_state to;
+	enum pid1_event follows;
+	const char *calls;
+	int stage, retry;
+} cells[] = {
+#define C(from, ev, to, follows, calls, stage, retry)			\
+	{ PID1_##from, PID1_EV_##ev, PID1_##to, PID1_EV_##follows, calls, \
+	  stage, retry }
+#define NIL(state, ev)	C(state, ev, state, NONE, "", KEEP, KEEP)
+	C(MOUNT, BEGIN,		MOUNT,	DONE,	ANY,		KEEP, KEEP),
+	C(MOUNT, DONE,		NET,	NONE,	START_AGENT,	1,    KEEP),
+	NIL(MOUNT, READY),
+	NIL(MOUNT, FAILED),
+	NIL(MOUNT, TIMEOUT),
+	NIL(MOUNT, AGENT_EXIT),
+	NIL(MOUNT, AGENT_RETRY),
+	NIL(MOUNT, WORK_EXIT),
+	C(MOUNT, SIGNAL,	STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(MOUNT, EMPTY),
+
+	NIL(NET, BEGIN),
+	NIL(NET, DONE),
+	C(NET, READY,		READY,	BEGIN,	"",		0,    KEEP),
+	C(NET, FAILED,		READY,	BEGIN,	"",		0,    KEEP),
+	C(NET, TIMEOUT,		READY,	BEGIN,	"",		KEEP, KEEP),
+	C(NET, AGENT_EXIT,	NET,	NONE,	"",		KEEP, 1),
+	C(NET, AGENT_RETRY,	NET,	NONE,	START_AGENT,	KEEP, KEEP),
+	NIL(NET, WORK_EXIT),
+	C(NET, SIGNAL,		STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(NET, EMPTY),
+
+	C(READY, BEGIN,		READY,	DONE,	START_WORK,	KEEP, KEEP),
+	C(READY, DONE,		RUN,	NONE,	"",		KEEP, KEEP),
+	NIL(READY, READY),
+	NIL(READY, FAILED),
+	C(READY, TIMEOUT,	READY,	DONE,	START_WORK,	KEEP, KEEP),
+	C(READY, AGENT_EXIT,	READY,	NONE,	"",		KEEP, 1),
+	C(READY, AGENT_RETRY,	READY,	NONE,	START_AGENT,	KEEP, KEEP),
+	C(READY, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	C(READY, SIGNAL,	STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(READY, EMPTY),
+
+	NIL(RUN, BEGIN),
+	NIL(RUN, DONE),
+	NIL(RUN, READY),
+	NIL(RUN, FAILED),
+	NIL(RUN, TIMEOUT),
+	C(RUN, AGENT_EXIT,	RUN,	NONE,	"",		KEEP, 1),
+	C(RUN, AGENT_RETRY,	RUN,	NONE,	START_AGENT,	KEEP, KEEP),
+	C(RUN, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	C(RUN, SIGNAL,		STOP,	NONE,	TERM_WORK,	1,    0),
+	NIL(RUN, EMPTY),
+
+	NIL(STOP, BEGIN),
+	C(STOP, DONE,		OFF,	NONE,	POWER_OFF,	0,    KEEP),
+	NIL(STOP, READY),
+	NIL(STOP, FAILED),
+	C(STOP, TIMEOUT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(STOP, AGENT_EXIT),
+	NIL(STOP, AGENT_RETRY),
+	C(STOP, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(STOP, SIGNAL),
+	C(STOP, EMPTY,		OFF,	NONE,	POWER_OFF,	0,    KEEP),
+
+	NIL(OFF, BEGIN),
+	NIL(OFF, DONE),
+	NIL(OFF, READY),
+	NIL(OFF, FAILED),
+	NIL(OFF, TIMEOUT),
+	NIL(OFF, AGENT_EXIT),
+	NIL(OFF, AGENT_RETRY),
+	NIL(OFF, WORK_EXIT),
+	NIL(OFF, SIGNAL),
+	NIL(OFF, EMPTY),
+};
+
+static char *no_words[] = { NULL };
+
+/** begin() - A PID 1 in a world with a shell and nothing mounted */
+static struct pid1 *begin(enum pid1_state s, char *const *env)
+{
+	static struct pid1 p;
+	struct ev *ev = ev_new(2);
+
+	assert_non_null(ev);
+	fake_reset();
+	fake_file("/bin/sh", S_IFREG | 0755, NULL);
+	fake_file("/proc/cmdline", S_IFREG, "quiet\n");
+	fake_file("/proc/self/mounts", S_IFREG, "");
+	memset(&p, 0, sizeof(p));
+	pid1_init(&p, ev, 0, no_words, env);
+	p.state = s;
+	return &p;
+}
+
+static void end(struct pid1 *p)
+{
+	ev_del(p->ev, &p->pipe);
+	fd_close(&p->pipe.fd);
+	timer_del(ev_timerq(p->ev), &p->stage);
+	timer_del(ev_timerq(p->ev), &p->retry);
+	ev_free(p->ev);
+	fake_logged();
+	fake_calls();
+}
+
+static void test_cells(void **state)
+{
+	bool seen[PID1_STATE_NUM][PID1_EV_NUM] = { { false } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cells) * 2; i++) {
+		const struct cell *c = &cells[i / 2];
+		const struct pid1_cell *got = pid1_cell(c->from, c->ev);
+		struct pid1 *p = begin(c->from, no_words);
+		struct timerq *q = ev_timerq(p->ev);
+		int armed = i % 2;	/* once with, once without timers */
+
+		seen[c->from][c->ev] = true;
+		p->agent = AGENT;
+		p->work = WORK;
+		if (armed) {
+			timer_set(q, &p->stage, 1);
+			timer_set(q, &p->retry, 1);
+		}
+		fake_fail("reboot", -EPERM);
+		assert_int_equal(got->next, c->to);
+		p->state = got->next;
+		assert_int_equal(got->act(p), c->follows);
+		if (c->calls)
+			assert_string_equal(fake_calls(), c->calls);
+		assert_int_equal(timer_armed(&p->stage),
+				 c->stage == KEEP ? armed : c->stage);
+		assert_int_equal(timer_armed(&p->retry),
+				 c->retry == KEEP ? armed : c->retry);
+		end(p);
+	}
+	for (unsigned int s = 0; s < PID1_STATE_NUM; s++)
+		for (unsigned int e = 0; e < PID1_EV_NUM; e++)
+			assert_true(seen[s][e]);
+	assert_int_equal(ARRAY_SIZE(cells), PID1_STATE_NUM * PID1_EV_NUM);
+}
+
+/* The phases of STOP, and what ends each */
+static void test_phases(void **state)
+{
+	static const struct {
+		enum pid1_phase phase;
+		enum pid1_event ev;
+		enum pid1_phase then;
+		enum pid1_state to;
+		const char *calls;
+		uint64_t due_ms;
+	} cases[] = {
+		{ PID1_PHASE_WORK, PID1_EV_TIMEOUT, PID1_PHASE_ALL,
+		  PID1_STOP, TERM_ALL, 3000 },
+		{ PID1_PHASE_WORK, PID1_EV_WORK_EXIT, PID1_PHASE_ALL,
+		  PID1_STOP, TERM_ALL, 3000 },
+		{ PID1_PHASE_ALL, PID1_EV_WORK_EXIT, PID1_PHASE_ALL,
+		  PID1_STOP, "", 0 },
+		{ PID1_PHASE_ALL, PID1_EV_TIMEOUT, PID1_PHASE_KILL,
+		  PID1_STOP, KILL_ALL, 1000 },
+		{ PID1_PHASE_KILL, PID1_EV_WORK_EXIT, PID1_PHASE_KILL,
+		  PID1_STOP, "", 0 },
+		{ PID1_PHASE_KILL, PID1_EV_TIMEOUT, PID1_PHASE_KILL,
+		  PID1_OFF, POWER_OFF, 0 },
+		{ PID1_PHASE_WORK, PID1_EV_EMPTY, PID1_PHASE_WORK,
+		  PID1_OFF, POWER_OFF, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct pid1 *p = begin(PID1_STOP, no_words);
+
+		fake_fail("reboot", -EPERM);
+		p->work = WORK;
+		p->phase = cases[i].phase;
+		pid1_event(p, cases[i].ev);
+		assert_int_equal(p->state, cases[i].to);
+		assert_int_equal(p->phase, cases[i].then);
+		assert_string_equal(fake_calls(), cases[i].calls);
+		assert_int_equal(timer_armed(&p->stage), cases[i].due_ms != 0);
+		if (cases[i].due_ms)
+			assert_int_equal(p->stage.due_ns, NS_PER_S +
+					 cases[i].due_ms * NS_PER_MS);
+		end(p);
+	}
+}
+
+/* Nobody left to signal: no need to wait for anything */
+static void test_nobody(void **state)
+{
+	struct pid1 *p = begin(PID1_NET, no_words);
+
+	(void)state;
+	fake_fail("kill -1 15", -ESRCH);
+	pid1_event(p, PID1_EV_SIGNAL);
+	assert_int_equal(p->state, PID1_OFF);
+	assert_string_equal(fake_calls(), "kill -1 15\nsync\nsync\n"
+			    "reboot 4321fedc\nreboot 1234567\n");
+	end(p);
+}
+
+static void test_fork_fails(void **state)
+{
+	struct pid1 *p = begin(PID1_NET, no_words);
+
+	(void)state;
+	fake_fail("fork", -EAGAIN);
+	pid1_event(p, PID1_EV_READY);
+	assert_int_equal(p->state, PID1_READY);
+	assert_int_equal(p->work, 0);
+	assert_true(timer_armed(&p->stage));
+	assert_non_null(strstr(fake_logged(), "workload: fork: "));
+
+	/* The agent too: its pause begins as if it had ended */
+	pid1_event(p, PID1_EV_AGENT_RETRY);
+	assert_int_equal(p->agent, 0);
+	assert_int_equal(p->pipe.fd, -1);
+	assert_int_equal(p->retry.due_ns, NS_PER_S + 100 * NS_PER_MS);
+	end(p);
+
+	p = begin(PID1_READY, no_words);
+	pid1_event(p, PID1_EV_TIMEOUT);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_int_equal(p->work, 1000);
+	end(p);
+}
+
+static void test_nothing_to_run(void **state)
+{
+	struct pid1 *p = begin(PID1_NET, no_words);
+
+	(void)state;
+	fake_file("/bin/sh", S_IFREG | 0644, NULL);
+	pid1_event(p, PID1_EV_READY);
+	assert_int_equal(p->state, PID1_STOP);
+	assert_int_equal(p->work_code, 127);
+	assert_non_null(strstr(fake_logged(), "no MSB_EXEC"));
+	end(p);
+}
+
+/** last_line() - Let @e happen with standard error caught */
+static const char *last_line(struct pid1 *p, enum pid1_event e)
+{
+	static char text[256];
+	int fd = memfd_create("stderr", 0), was = dup(STDERR_FILENO);
+	ssize_t n;
+
+	dup2(fd, STDERR_FILENO);
+	pid1_event(p, e);
+	dup2(was, STDERR_FILENO);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	text[MAX(n, 0)] = '\0';
+	close(fd);
+	close(was);
+	return text;
+}
+
+/* From power-on to power-off, with everything as it should be */
+static void test_life(void **state)
+{
+	char e0[] = "MSB_POWEROFF=reboot", e1[] = "MSB_STOP_TIMEOUT=2";
+	char e2[] = "MSB_VERBOSE=1", e3[] = "MSB_EXEC=true";
+	char *env[] = { e0, e1, e2, e3, NULL };
+	struct pid1 *p = begin(PID1_MOUNT, env);
+	const char *calls;
+
+	(void)state;
+	fake_file("/etc/msb/modules", S_IFREG, "/m.ko\n");
+	pid1_event(p, PID1_EV_BEGIN);
+	assert_int_equal(p->state, PID1_NET);
+	calls = strstr(fake_calls(), "write /proc/self");
+	assert_non_null(calls);
+	assert_string_equal(calls, "write /proc/self/oom_score_adj 0 -1000\n"
+			    "open /m.ko\nfinit 0\npipe\nfork\n");
+	assert_int_equal(p->stage.due_ns, 6 * NS_PER_S);
+	assert_string_equal(p->cmdline, "quiet");
+	p->agent = AGENT;
+
+	fake_advance(NS_PER_MS);
+	p->stamp[PID1_STAMP_READY] = 1001000000;
+	pid1_event(p, PID1_EV_READY);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_string_equal(fake_calls(), "mkdir /run/msb 755\n"
+		"write /run/msb/boot 644 MOUNTS=1000000000\n"
+		"MODULES=1000000000\nAGENT=1000000000\nREADY=1001000000\n"
+		"WORKLOAD=1001000000\n\nfork\n");
+	assert_non_null(strstr(fake_logged(), "t: info: boot (ns): "
+		"MOUNTS=1000000000 MODULES=1000000000 AGENT=1000000000 "
+		"READY=1001000000 WORKLOAD=1001000000\n"));
+	assert_int_equal(p->work, 1000);
+
+	fake_child(4711, 0);		/* an orphan */
+	fake_child(AGENT, 1 << 8);
+	fake_child(0, 0);
+	pid1_reap(p);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_int_equal(p->agent, 0);
+	assert_true(timer_armed(&p->retry));
+	pid1_event(p, PID1_EV_AGENT_RETRY);
+	assert_string_equal(fake_calls(), START_AGENT);
+	p->agent = AGENT;
+
+	fake_child(1000, 42 << 8);
+	fake_child(AGENT, 0);
+	fake_child(0, 0);
+	pid1_reap(p);
+	assert_int_equal(p->state, PID1_STOP);
+	assert_string_equal(fake_calls(), TERM_ALL);
+	assert_int_equal(p->work_code, 42);
+	assert_int_equal(p->stage.due_ns, 3001000000);
+
+	assert_string_equal(last_line(p, PID1_EV_EMPTY),
+			    "msb-init: workload exited with status 42\n");
+	assert_int_equal(p->state, PID1_OFF);
+	calls = fake_calls();
+	assert_int_equal(strncmp(calls, "sync\nsync\ndrain 2\nreboot 1234567\n",
+				 33), 0);
+	end(p);
+}
+
+/* The last child's end is seen as EMPTY in the same go */
+static void test_reap_empty(void **state)
+{
+	struct pid1 *p = begin(PID1_STOP, no_words);
+
+	(void)state;
+	p->phase = PID1_PHASE_ALL;
+	p->agent = AGENT;
+	fake_child(AGENT, 0);
+	fake_child(-ECHILD, 0);
+	pid1_reap(p);
+	assert_int_equal(p->state, PID1_OFF);
+	assert_string_equal(fake_logged(), "t: error: shutdown: poweroff: "
+			    "Success\nt: error: shutdown: the kernel refuses "
+			    "to end; waiting for ever\n");
+	end(p);
+}
+
+/* What a dying agent has written is still read: a token, READY */
+static void test_last_words(void **state)
+{
+	static const char words[] =
+		"TOKEN=0123456789abcdef0123456789abcdef\nREADY=1\n";
+	struct pid1 *p = begin(PID1_NET, no_words);
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(fd_write_all(fds[1], words, sizeof(words) - 1), 0);
+	close(fds[1]);
+	p->agent = AGENT;
+	p->pipe.fd = fds[0];
+	fake_child(AGENT, SIGSEGV);
+	fake_child(0, 0);
+	pid1_reap(p);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_true(p->watch.has_token);
+	assert_int_equal(p->pipe.fd, -1);
+	assert_true(timer_armed(&p->retry));
+	end(p);
+}
+
+/* Through the loop: lines of the agent become events */
+static void test_pipe(void **state)
+{
+	struct pid1 *p = begin(PID1_NET, no_words);
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(fd_nonblock(fds[0]), 0);
+	p->pipe.fd = fds[0];
+	assert_int_equal(ev_add(p->ev, &p->pipe, 1), 0);
+	assert_int_equal(fd_write_all(fds[1], "FAILED=no ", 10), 0);
+	assert_int_equal(ev_turn(p->ev, 0), 0);
+	assert_int_equal(p->state, PID1_NET);
+	assert_int_equal(fd_write_all(fds[1], "link\n", 5), 0);
+	assert_int_equal(ev_turn(p->ev, 0), 0);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_non_null(strstr(fake_logged(), "no network: no link;"));
+	assert_int_equal(fd_write_all(fds[1], "READY=1\n", 8), 0);
+	close(fds[1]);
+	for (int i = 0; i < 3 && p->pipe.fd >= 0; i++)
+		assert_int_equal(ev_turn(p->ev, 0), 0);
+	assert_int_equal(p->pipe.fd, -1);
+	assert_int_equal(p->state, PID1_RUN);
+	assert_int_not_equal(p->stamp[PID1_STAMP_READY], 0);
+	end(p);
+}
+
+static void test_end(void **state)
+{
+	char net[] = "MSB_NET=x", ip4[] = "MSB_NET_IPV4=x", fin[] = "MSB_END=1";
+	char ip6[] = "MSB_NET_IPV6=x", cut[] = "MSB_END=";
+	const struct {
+		char *env[4];
+		size_t len;
+		enum pid1_end want;
+	} cases[] = {
+		{ { NULL },			10,   PID1_END_FINE },
+		{ { NULL },			2046, PID1_END_FINE },
+		{ { NULL },			2047, PID1_END_FULL },
+		{ { fin, NULL },		2047, PID1_END_FINE },
+		{ { cut, NULL },		2047, PID1_END_FULL },
+		{ { net, NULL },		10,   PID1_END_PARTS },
+		{ { net, fin, NULL },		10,   PID1_END_FINE },
+		{ { net, ip4, NULL },		10,   PID1_END_FINE },
+		{ { net, ip6, NULL },		10,   PID1_END_FINE },
+		{ { ip4, ip6, NULL },		10,   PID1_END_PARTS },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		assert_int_equal(pid1_end(cases[i].len, cases[i].env),
+				 cases[i].want);
+}
+
+static void test_seconds(void **state)
+{
+	static const struct {
+		const char *value;
+		uint64_t want;
+		bool said;
+	} cases[] = {
+		{ NULL, 7, false }, { "", 7, false }, { " ", 7, false },
+		{ "0", 0, false }, { " 5 ", 5000, false },
+		{ "60", 60000, false }, { "61", 7, true }, { "-1", 7, true },
+		{ "1.5", 7, true }, { "x", 7, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(pid1_seconds("N", cases[i].value, 7),
+				 cases[i].want);
+		assert_int_equal(*fake_logged() != '\0', cases[i].said);
+	}
+}
+
+/* In an initramfs: to the real root, and another program goes on */
+static void test_root(void **state)
+{
+	char a0[] = "/init", a1[] = "word";
+	char *argv[] = { a0, a1, NULL };
+	struct pid1 *p = begin(PID1_MOUNT, no_words);
+	const char *calls;
+
+	(void)state;
+	fake_mount("/", RAMFS_MAGIC);
+	fake_file("/proc/cmdline", S_IFREG, "root=/dev/vda init=/sbin/init\n");
+	fake_file("/dev/vda", S_IFBLK, NULL);
+	fake_file("/sbin/init", S_IFREG | 0755, NULL);
+	p->argv = argv;
+	pid1_event(p, PID1_EV_BEGIN);
+	/* exec fails in this world, so we go on ourselves */
+	assert_int_equal(p->state, PID1_NET);
+	calls = fake_calls();
+	assert_non_null(strstr(calls, "chroot .\nchdir /\nsigreset\n"
+			       "exec /sbin/init [/sbin/init] [word]\n"
+			       "sigblock\n"));
+	assert_non_null(strstr(fake_logged(), "root: /sbin/init: "));
+	end(p);
+}
+
+int init_pid1_test(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
+		T(test_cells), T(test_phases), T(test_nobody),
+		T(test_fork_fails), T(test_nothing_to_run), T(test_life),
+		T(test_reap_empty), T(test_last_words), T(test_pipe),
+		T(test_end), T(test_seconds), T(test_root),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("init_pid1", tests, NULL, NULL);
+}

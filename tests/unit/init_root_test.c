@@ -1,0 +1,180 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "init/root.h"
+#include "tests/unit/init_fake.h"
+
+int init_root_test(void);
+
+static void test_parse(void **state)
+{
+	static const struct {
+		const char *line;
+		struct root want;
+	} cases[] = {
+		{ "", { .flags = 0 } },
+		{ "quiet root=/dev/vda ro", { "/dev/vda", "", "", "",
+					      MS_RDONLY } },
+		{ "ro rw root=/dev/a root=/dev/b", { "/dev/b", "", "", "", 0 } },
+		{ "root=/dev/a rootfstype=xfs rootflags=noatime "
+		  "init=/sbin/init rootwait",
+		  { "/dev/a", "xfs", "noatime", "/sbin/init", 0 } },
+		{ "root=/dev/a -- ro init=/x", { "/dev/a", "", "", "", 0 } },
+		{ "rootfstype=a-name-that-is-longer-than-any-type-could-be",
+		  { .flags = 0 } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct root r;
+
+		root_parse(span_str(cases[i].line), &r);
+		assert_string_equal(r.dev, cases[i].want.dev);
+		assert_string_equal(r.type, cases[i].want.type);
+		assert_string_equal(r.data, cases[i].want.data);
+		assert_string_equal(r.init, cases[i].want.init);
+		assert_int_equal(r.flags, cases[i].want.flags);
+	}
+}
+
+static void test_wanted(void **state)
+{
+	static const struct {
+		const char *dev;
+		unsigned long magic;
+		bool want, said;
+	} cases[] = {
+		{ "/dev/vda",	RAMFS_MAGIC,	  true,	 false },
+		{ "/dev/vda",	TMPFS_MAGIC,	  true,	 false },
+		{ "/dev/vda",	EXT4_SUPER_MAGIC, false, false },
+		{ "",		RAMFS_MAGIC,	  false, false },
+		{ "LABEL=x",	RAMFS_MAGIC,	  false, true },
+		{ "LABEL=x",	EXT4_SUPER_MAGIC, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct root r = { .flags = 0 };
+
+		fake_reset();
+		fake_mount("/", cases[i].magic);
+		memcpy(r.dev, cases[i].dev, strlen(cases[i].dev));
+		assert_int_equal(root_wanted(&r), cases[i].want);
+		assert_int_equal(*fake_logged() != '\0', cases[i].said);
+	}
+}
+
+static void test_switch(void **state)
+{
+	struct root r = { .dev = "/dev/vda", .flags = MS_RDONLY };
+
+	(void)state;
+	fake_file("/dev/vda", S_IFBLK | 0600, NULL);
+	fake_fail("mount /run", -ENOENT);
+	assert_int_equal(root_switch(&r), 0);
+	assert_string_equal(fake_calls(),
+		"mkdir /newroot 755\n"
+		"mount /dev/vda /newroot ext4 1 -\n"
+		"chdir /newroot\n"
+		"mkdir /newroot/proc 755\nmount /proc /newroot/proc - 2000 -\n"
+		"mkdir /newroot/sys 755\nmount /sys /newroot/sys - 2000 -\n"
+		"mkdir /newroot/dev 755\nmount /dev /newroot/dev - 2000 -\n"
+		"mkdir /newroot/run 755\nmount /run /newroot/run - 2000 -\n"
+		"umount /run 2\n"
+		"mount . / - 2000 -\nchroot .\nchdir /\n");
+	assert_string_equal(fake_logged(), "");
+}
+
+static void test_types(void **state)
+{
+	struct root r = { .dev = "/dev/vda", .data = "noatime" };
+	const char *calls;
+
+	(void)state;
+	fake_file("/dev/vda", S_IFBLK | 0600, NULL);
+	fake_file("/proc/filesystems", S_IFREG, "nodev\tsysfs\n\text4\n"
+		  "\txfs\n\tsquashfs\n");
+	fake_fail("mount /dev/vda /newroot ext4", -EINVAL);
+	fake_fail("mount /dev/vda /newroot xfs", -EINVAL);
+	assert_int_equal(root_switch(&r), 0);
+	calls = fake_calls();
+	assert_non_null(strstr(calls,
+		"mount /dev/vda /newroot ext4 0 noatime\n"
+		"mount /dev/vda /newroot xfs 0 noatime\n"
+		"mount /dev/vda /newroot squashfs 0 noatime\nchdir"));
+
+	/* A read-only disk is mounted read-only */
+	fake_fail("mount /dev/vda /newroot squashfs 0", -EROFS);
+	assert_int_equal(root_switch(&r), 0);
+	assert_non_null(strstr(fake_calls(),
+			       "mount /dev/vda /newroot squashfs 1 noatime\n"));
+	assert_string_equal(fake_logged(), "");
+}
+
+static void test_failures(void **state)
+{
+	static const struct {
+		mode_t mode;	/* of the device; 0: absent */
+		const char *fail;
+		int rc;
+		const char *said;
+	} cases[] = {
+		{ 0,	   "-",		 -ENODEV,  "/dev/vda: wait: " },
+		{ S_IFREG, "-",		 -ENOTBLK, "/dev/vda: wait: " },
+		{ S_IFBLK, "mount /dev", -EIO,	   "/dev/vda: mount: " },
+		{ S_IFBLK, "chdir /new", -EACCES,  "/dev/vda: chdir: " },
+		{ S_IFBLK, "mount . /",	 -EINVAL,  "/dev/vda: move: " },
+		{ S_IFBLK, "chroot",	 -EPERM,   "/dev/vda: chroot: " },
+	};
+	struct root r = { .dev = "/dev/vda", .type = "ext4" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		fake_reset();
+		if (cases[i].mode)
+			fake_file("/dev/vda", cases[i].mode, NULL);
+		fake_fail(cases[i].fail, cases[i].rc);
+		assert_int_equal(root_switch(&r), cases[i].rc);
+		assert_non_null(strstr(fake_calls(), "chdir /\n"));
+		assert_non_null(strstr(fake_logged(), cases[i].said));
+	}
+}
+
+static void test_init(void **state)
+{
+	struct root r = { .init = "/sbin/init" };
+
+	(void)state;
+	assert_null(root_init(&r));
+	assert_non_null(strstr(fake_logged(), "init=/sbin/init"));
+	fake_file("/sbin/msb-init", S_IFREG | 0755, NULL);
+	assert_string_equal(root_init(&r), "/sbin/msb-init");
+	fake_logged();
+	fake_file("/sbin/init", S_IFREG | 0755, NULL);
+	assert_string_equal(root_init(&r), "/sbin/init");
+	r.init[0] = '\0';
+	assert_string_equal(root_init(&r), "/sbin/msb-init");
+	assert_string_equal(fake_logged(), "");
+}
+
+int init_root_test(void)
+{
+	static const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
+		T(test_parse), T(test_wanted), T(test_switch), T(test_types),
+		T(test_failures), T(test_init),
+#undef T
+	};
+
+	return cmocka_run_group_tests_name("init_root", tests, NULL, NULL);
+}
