@@ -246,11 +246,12 @@ static int build(struct gw *g)
 static void turns(struct gw *g)
 {
 	struct tcp_stack *ts = tcp_relay_stack(g->tcp_relay);
+	bool more = false;
 	int rc = 0;
 
 	while (!g->stop && rc == 0) {
-		rc = ev_turn(g->ev, tcp_pending(ts) ? 0 : -1);
-		tcp_flush(ts);
+		rc = ev_turn(g->ev, more ? 0 : -1);
+		more = tcp_flush(ts);
 		netif_flush(&g->netif);
 	}
 	if (rc < 0)

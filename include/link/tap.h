@@ -35,6 +35,15 @@ struct tap {
 int tap_open(const char *name, bool persist, uint32_t *features);
 
 /**
+ * tap_features() - Switch on the offloads of a TAP that somebody else opened
+ * @fd:		With a 12-byte little-endian header, as tap_open() sets it up
+ * @features:	Set to the LINK_F_* that the kernel accepted
+ *
+ * Return: 0; -EPROTO if the header is another one; -errno if it is no TAP
+ */
+int tap_features(int fd, uint32_t *features);
+
+/**
  * tap_init() - Set up a link on an open TAP
  * @fd:		Owned by @t from here on, also on failure
  * @features:	LINK_F_* as set by tap_open(), for both directions

@@ -264,6 +264,18 @@ static int tap_setup(int fd, const char *name, bool persist)
 	return 0;
 }
 
+int tap_features(int fd, uint32_t *features)
+{
+	int hdr = 0;
+
+	if (ioctl(fd, TUNGETVNETHDRSZ, &hdr) < 0)
+		return -errno;
+	if (hdr != LINK_VNET_LEN)
+		return -EPROTO;
+	*features = probe_offloads(fd);
+	return 0;
+}
+
 int tap_open(const char *name, bool persist, uint32_t *features)
 {
 	size_t len = strlen(name);
