@@ -132,10 +132,11 @@ static int ca_feed(struct ca_parse *p, br_pem_decoder_context *pem,
 
 int ca_check(struct span in, struct wr *out, const char **why)
 {
-	static const char key[] = "PRIVATE KEY";
+	static const char key[] = "PRIVATE KEY", dashes[] = "-----";
 	struct ca_parse p = { .cap = in.len, .out = out, .why = "" };
 	br_pem_decoder_context pem;
 	int rc = -EBADMSG;
+	bool cut;
 
 	*why = "";
 	if (in.len && memmem(in.p, in.len, key, sizeof(key) - 1)) {
@@ -147,7 +148,10 @@ int ca_check(struct span in, struct wr *out, const char **why)
 		return -ENOMEM;
 	br_pem_decoder_init(&pem);
 	rc = ca_feed(&p, &pem, in);
-	if (!rc)	/* the last line may lack its end */
+	cut = p.open && (in.len < sizeof(dashes) - 1 ||
+			 memcmp(in.p + in.len - (sizeof(dashes) - 1), dashes,
+				sizeof(dashes) - 1));
+	if (!rc && !cut)	/* the last line may lack its newline */
 		rc = ca_feed(&p, &pem, span_str("\n"));
 	if (!rc && p.open) {
 		p.why = "it is cut off";

@@ -105,6 +105,7 @@ static void probe_setup(struct probe_run *r, char *errbuf)
 	CURL *c = r->curl;
 
 	curl_easy_setopt(c, CURLOPT_URL, r->p->url);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, errbuf);
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)PROBE_TIMEOUT_MS);
