@@ -1,0 +1,375 @@
+#ifndef STACK_TCP_PRIV_H
+#define STACK_TCP_PRIV_H
+
+#include "base/hash.h"
+#include "base/slab.h"
+#include "base/timer.h"
+#include "base/util.h"
+#include "gateway/stack/ip.h"
+#include "gateway/stack/tcp.h"
+#include "gateway/wire/tcp.h"
+
+/*
+ * What the files of the TCP engine share; nobody else includes this.
+ *
+ *	tcp.c		table, states, lists, the interface
+ *	tcp_in.c	segment arrival (RFC 9293 3.10.7)
+ *	tcp_ack.c	what an ACK tells: window, round trip, loss
+ *	tcp_sack.c	scoreboard of what the guest has, beyond snd_una
+ *	tcp_ooo.c	segments that came too early
+ *	tcp_out.c	everything that is sent
+ *	tcp_timer.c	deadlines
+ *
+ * A connection is in at most one list: dirty (work to do), time-wait (oldest
+ * first), or dead (to be freed at the next flush).  What follows a call that may
+ * run a callback of the owner's checks for TCP_STATE_CLOSED.
+ */
+
+#define TCP_RTO_INIT_MS		1000	/* RFC 6298 2.1 */
+#define TCP_RTO_MIN_MS		200	/* the link is local */
+#define TCP_RTO_MAX_MS		60000
+#define TCP_RETRIES		15	/* and R2 of RFC 9293 3.8.3: */
+#define TCP_GIVE_UP_NS		(100 * NS_PER_S)
+#define TCP_SYNACK_RETRIES	5	/* 63 s */
+#define TCP_TIME_WAIT_NS	(10 * NS_PER_S)
+#define TCP_FIN_WAIT_NS		(60 * NS_PER_S)
+#define TCP_CHALLENGE_MS	500	/* at most one for each connection */
+#define TCP_KEEPALIVE_PROBES	9
+#define TCP_KEEPALIVE_STEP_NS	(75 * NS_PER_S)
+#define TCP_PAWS_IDLE_S		(24u * 86400)	/* RFC 7323 5.5 */
+#define TCP_DUPTHRESH		3	/* RFC 5681 3.2 */
+#define TCP_MSS_MIN		48
+#define TCP_MSS_V4		536	/* RFC 9293 3.7.1: the guest names none */
+#define TCP_MSS_V6		1220
+
+#define TCP_SACKED_MAX		6	/* ranges on the scoreboard */
+#define TCP_OOO_SEGS		64	/* pieces that came early, per stack */
+#define TCP_OOO_CONN		16	/* and of them per connection */
+#define TCP_OOO_BYTES		65536	/* in one piece */
+#define TCP_OOO_NONE		UINT8_MAX
+
+enum tcp_state {
+	TCP_STATE_CLOSED,
+	TCP_STATE_DIALLING,	/* the SYN waits for the owner's answer */
+	TCP_STATE_SYN_RECEIVED,
+	TCP_STATE_ESTABLISHED,
+	TCP_STATE_FIN_WAIT_1,
+	TCP_STATE_FIN_WAIT_2,
+	TCP_STATE_CLOSE_WAIT,
+	TCP_STATE_CLOSING,
+	TCP_STATE_LAST_ACK,
+	TCP_STATE_TIME_WAIT,
+	TCP_STATE_NUM,
+};
+
+enum tcp_where {
+	TCP_WHERE_NONE,
+	TCP_WHERE_DIRTY,
+	TCP_WHERE_TIME_WAIT,
+	TCP_WHERE_DEAD,
+	TCP_WHERE_NUM,
+};
+
+/* How what was lost is being repaired */
+enum tcp_recovery {
+	TCP_RECOVERY_NONE,
+	TCP_RECOVERY_FAST,	/* by duplicate ACKs or SACK; new data goes on */
+	TCP_RECOVERY_RTO,	/* after a timeout; no new data until it is over */
+};
+
+/**
+ * struct tcp - One connection
+ * @prev, @next, @where: The list that it is in
+ * @rtx_due:	Retransmission or, with @probing, window probe; 0 is never
+ * @life_due:	Keepalive, FIN-WAIT-2, TIME-WAIT; 0 is never
+ * @rtx_ns:	When what is unanswered was first sent
+ * @rtt_ns:	When the segment that ends at @rtt_seq was sent, if @timing
+ * @snd_una:	First byte not acknowledged; offset 0 of @peek
+ * @snd_max:	One past the last byte ever sent; a FIN that was sent is the last
+ * @snd_wl1, @snd_wl2: Segment of the last window update
+ * @snd_wnd_max: Largest window that the guest ever offered
+ * @recover:	@snd_max as recovery began: where it ends
+ * @rtx_nxt:	Next byte to look at in recovery
+ * @rtx_wnd:	How far beyond @snd_una to retransmit, without SACK
+ * @acked:	Acknowledged, the owner has not been told yet
+ * @rcv_adv:	Right edge of the window offered; never moves back
+ * @rcv_acked:	@rcv_nxt as last sent (Last.ACK.sent of RFC 7323)
+ * @room_max:	Most that @room ever said: the size of the owner's buffer
+ * @fin_seq:	Where the guest's FIN stands, if @fin_seen
+ * @mss:	Payload of a full segment to the guest, options allowed for
+ * @mss_own:	What we announced
+ * @sacked:	Scoreboard: sorted, disjoint, between @snd_una and @snd_max
+ * @ooo:	First piece that came early, index into the stack's store
+ * @ooo_last:	Where the latest of them began: first in a SACK option
+ */
+struct tcp {
+	struct tcp_stack *ts;
+	struct tcp_tuple tuple;
+	void *user;
+	struct tcp *prev, *next;
+	struct timer timer;
+	uint64_t rtx_due, life_due, rtx_ns, rtt_ns;
+
+	uint32_t snd_una, snd_max, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
+	uint32_t recover, rtx_nxt, rtx_wnd, rtt_seq, acked;
+	uint32_t srtt_us, rttvar_us, rto_ms;
+	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
+	uint32_t ts_recent, ts_recent_s, ts_off;
+	uint32_t rx_ms, challenge_ms, tw_flush, ooo_last;
+	struct tcp_range sacked[TCP_SACKED_MAX];
+	uint16_t mss, mss_own;
+
+	uint8_t state, where, recovery;
+	uint8_t snd_shift, rcv_shift;
+	uint8_t retries, backoff, dupacks, nsacked;
+	uint8_t ooo, nooo;
+
+	bool accepted : 1;	/* our initial sequence number is chosen */
+	bool ts_ok : 1, sack_ok : 1;
+	bool timing : 1;	/* a round trip is being measured */
+	bool rexmitted : 1;	/* since the last new ACK: Karn */
+	bool probing : 1;
+	bool readable : 1;	/* @peek may have something */
+	bool fin_sent : 1, fin_seen : 1, fin_taken : 1;
+	bool no_recv : 1;
+	bool challenged : 1;	/* @challenge_ms is set */
+	/* to do at the next flush */
+	bool do_ack : 1, do_synack : 1, do_probe : 1, do_rst : 1;
+	bool do_window : 1;	/* ask @room */
+	bool do_force : 1;	/* send into a window that is silly */
+	bool do_ooo : 1;	/* offer again what the owner did not take */
+};
+
+_Static_assert(sizeof(struct tcp) <= 376, "an idle flow stays below 1 KiB");
+
+struct tcp_list {
+	struct tcp *head, *tail;
+	uint32_t n;
+};
+
+struct tcp_ooo;
+
+/**
+ * struct tcp_stack - All connections of one guest
+ * @blocked:	The link was full: nothing is sent until tcp_link_up()
+ * @down:	There was no link: tcp_link_up() retransmits everything
+ * @room_out:	A room of the link is out: nothing else can be sent now
+ */
+struct tcp_stack {
+	struct netif *netif;
+	const struct tcp_ops *ops;
+	void *arg;
+	struct tcp_conf conf;
+	struct slab slab;
+	struct hash hash;
+	struct tcp_list dirty, time_wait, dead;
+	struct timer tw_timer;
+	struct tcp_ooo *ooo;
+	void (*wake)(void *arg);
+	void *wake_arg;
+	uint32_t flushes;
+	uint8_t isn_key[16];
+	uint8_t rcv_shift;
+	bool blocked, down, room_out, flushing;
+};
+
+/**
+ * struct tcp_seg - One segment of the guest
+ * @len:	Payload
+ */
+struct tcp_seg {
+	struct tcp_hdr h;
+	const struct pkt *p;
+	size_t len;
+};
+
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) < 0;
+}
+
+static inline bool seq_le(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) <= 0;
+}
+
+static inline uint32_t seq_max(uint32_t a, uint32_t b)
+{
+	return seq_lt(a, b) ? b : a;
+}
+
+static inline uint32_t seq_min(uint32_t a, uint32_t b)
+{
+	return seq_lt(a, b) ? a : b;
+}
+
+static inline bool tcp_closed(const struct tcp *c)
+{
+	return c->state == TCP_STATE_CLOSED;
+}
+
+static inline uint64_t tcp_now(const struct tcp_stack *ts)
+{
+	return timerq_now(ts->netif->tq);
+}
+
+static inline uint32_t tcp_now_ms(const struct tcp_stack *ts)
+{
+	return (uint32_t)(tcp_now(ts) / NS_PER_MS);
+}
+
+static inline bool tcp_is4(const struct tcp *c)
+{
+	return ipaddr_is4(&c->tuple.guest);
+}
+
+/* tcp.c */
+
+/** tcp_find() - Connection of a tuple; NULL if none */
+struct tcp *tcp_find(struct tcp_stack *ts, const struct tcp_tuple *tuple);
+
+/** tcp_new() - Claim an entry, DIALLING; NULL if the table is full */
+struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple);
+
+/** tcp_set_state() - Change state; only along the edges of RFC 9293 3.3.2 */
+void tcp_set_state(struct tcp *c, enum tcp_state to);
+
+/** tcp_dirty() - There is something to do for @c at the next flush */
+void tcp_dirty(struct tcp *c);
+
+/**
+ * tcp_end() - The connection is over
+ * @why:	For @closed
+ * @rst:	Tell the guest, now or at the next flush
+ */
+void tcp_end(struct tcp *c, int why, bool rst);
+
+/** tcp_time_wait() - Both directions are done: into TIME-WAIT, tell the owner */
+void tcp_time_wait(struct tcp *c);
+
+/** tcp_tw_restart() - Another 10 s: the guest's FIN came again */
+void tcp_tw_restart(struct tcp *c);
+
+/** tcp_tw_drop() - End a TIME-WAIT early */
+void tcp_tw_drop(struct tcp *c);
+
+/* tcp_in.c */
+
+/** tcp_input() - Handler of NETIF_L4_TCP; @arg is the stack */
+void tcp_input(void *arg, const struct pkt *p);
+
+/**
+ * tcp_deliver() - Offer payload that is next in order
+ *
+ * Return: bytes taken; -ECONNABORTED if the connection has ended
+ */
+ssize_t tcp_deliver(struct tcp *c, const struct iovec *iov, int n, size_t len);
+
+/** tcp_fin_check() - Take the guest's FIN if everything before it was taken */
+void tcp_fin_check(struct tcp *c);
+
+/* tcp_ack.c */
+
+/**
+ * tcp_ack_in() - Take in the ACK field, the window and SACK blocks
+ *
+ * Return: whether the rest of the segment is to be processed
+ */
+bool tcp_ack_in(struct tcp *c, const struct tcp_seg *s);
+
+/** tcp_rtt_sample() - A round trip was measured (RFC 6298 2) */
+void tcp_rtt_sample(struct tcp *c, uint64_t rtt_us);
+
+/** tcp_rtt_of() - Measure by what this ACK answers, if it can be told */
+void tcp_rtt_of(struct tcp *c, const struct tcp_seg *s);
+
+/* tcp_sack.c */
+
+/** tcp_sack_add() - A block that the guest reports; whether it is news */
+bool tcp_sack_add(struct tcp *c, struct tcp_range r);
+
+/** tcp_sack_trim() - Forget what lies before snd_una */
+void tcp_sack_trim(struct tcp *c);
+
+/**
+ * tcp_sack_limit() - How far holes count as lost (RFC 6675, IsLost)
+ *
+ * Return: the first byte that does not; snd_una if none does
+ */
+uint32_t tcp_sack_limit(const struct tcp *c);
+
+/**
+ * tcp_sack_hole() - Next byte at or after @seq that the guest lacks
+ * @end:	Set to the end of the hole, at most @limit
+ */
+uint32_t tcp_sack_hole(const struct tcp *c, uint32_t seq, uint32_t limit,
+		       uint32_t *end);
+
+/* tcp_ooo.c */
+
+/** tcp_ooo_new() - Make the store of a stack; NULL if memory is short */
+struct tcp_ooo *tcp_ooo_new(void);
+void tcp_ooo_free(struct tcp_ooo *o);
+
+/** tcp_ooo_put() - Keep a segment that came early, as far as there is room */
+void tcp_ooo_put(struct tcp *c, uint32_t seq, const struct iovec *iov, int n,
+		 size_t len);
+
+/** tcp_ooo_deliver() - Offer the owner what is in order now */
+void tcp_ooo_deliver(struct tcp *c);
+
+/** tcp_ooo_drop() - Forget what is kept for a connection */
+void tcp_ooo_drop(struct tcp *c);
+
+/** tcp_ooo_blocks() - SACK blocks, the latest first; returns how many */
+unsigned int tcp_ooo_blocks(const struct tcp *c, struct tcp_range *out,
+			    unsigned int max);
+
+/* tcp_out.c; negative returns are -EAGAIN (the link is full), -ENOTCONN */
+
+/** tcp_send_ack() - A bare ACK now; stays to be done if it cannot be sent */
+void tcp_send_ack(struct tcp *c);
+
+/** tcp_challenge() - As tcp_send_ack(), rate limited (RFC 5961 7) */
+void tcp_challenge(struct tcp *c);
+
+/** tcp_send_rst() - RST of a connection; 0 or negative */
+int tcp_send_rst(struct tcp *c);
+
+/** tcp_reply_rst() - RST for a segment that belongs to no connection */
+void tcp_reply_rst(struct tcp_stack *ts, const struct tcp_seg *s);
+
+/**
+ * tcp_work() - Do what is to be done for a dirty connection
+ *
+ * Return: 0; 1 if the budget ended it; negative if the link did
+ */
+int tcp_work(struct tcp *c);
+
+/** tcp_window_init() - First window, of the SYN-ACK */
+void tcp_window_init(struct tcp *c);
+
+/* tcp_timer.c */
+
+/** tcp_timer_fire() - The one timer of a connection */
+void tcp_timer_fire(struct timer *t);
+
+/** tcp_alive() - The guest was heard: start to wait for its next silence */
+void tcp_alive(struct tcp *c);
+
+/** tcp_timer_arm() - Make sure that the timer fires by the next deadline */
+void tcp_timer_arm(struct tcp *c);
+
+/** tcp_rto_start() - Something that wants an answer was sent */
+void tcp_rto_start(struct tcp *c);
+
+/** tcp_rto_restart() - Progress: from now on, or stop if all is answered */
+void tcp_rto_restart(struct tcp *c);
+
+/** tcp_persist_start() - The window is closed, and there is something to send */
+void tcp_persist_start(struct tcp *c);
+
+/** tcp_recover() - Begin to repair a loss */
+void tcp_recover(struct tcp *c, enum tcp_recovery how);
+
+#endif /* STACK_TCP_PRIV_H */

@@ -1,0 +1,182 @@
+/*
+ * Deadlines of a connection: one timer, which is moved forward only when it has
+ * fired.  Bulk transfer changes deadlines all the time and the heap never.
+ */
+#include "gateway/stack/tcp_priv.h"
+
+#include <errno.h>
+
+#include "base/count.h"
+#include "base/util.h"
+
+COUNT(tcp_rtos, "TCP retransmission timeouts");
+COUNT(tcp_fast_retransmits, "TCP losses found by duplicate ACKs or SACK");
+COUNT(tcp_window_probes, "probes of a closed TCP window");
+COUNT(tcp_keepalives, "TCP keepalive probes");
+
+static uint64_t earliest(const struct tcp *c)
+{
+	if (!c->rtx_due || !c->life_due)
+		return c->rtx_due | c->life_due;
+	return MIN(c->rtx_due, c->life_due);
+}
+
+void tcp_timer_arm(struct tcp *c)
+{
+	uint64_t due = earliest(c);
+
+	if (due && (!timer_armed(&c->timer) || due < c->timer.due_ns))
+		timer_set(c->ts->netif->tq, &c->timer, due);
+}
+
+static uint64_t rto_ns(const struct tcp *c)
+{
+	uint64_t ms = (uint64_t)c->rto_ms << MIN(c->backoff, 16);
+
+	return MIN(ms, TCP_RTO_MAX_MS) * NS_PER_MS;
+}
+
+void tcp_rto_start(struct tcp *c)
+{
+	if (c->rtx_due && !c->probing)
+		return;
+	c->probing = false;
+	c->rtx_due = tcp_now(c->ts) + rto_ns(c);
+	tcp_timer_arm(c);
+}
+
+void tcp_rto_restart(struct tcp *c)
+{
+	c->rtx_due = 0;
+	if (c->snd_una != c->snd_max)
+		tcp_rto_start(c);
+}
+
+void tcp_persist_start(struct tcp *c)
+{
+	if (c->rtx_due)
+		return;
+	c->probing = true;
+	c->rtx_due = tcp_now(c->ts) + rto_ns(c);
+	tcp_timer_arm(c);
+}
+
+void tcp_recover(struct tcp *c, enum tcp_recovery how)
+{
+	if (how == TCP_RECOVERY_RTO)
+		c->nsacked = 0;	/* the guest may have dropped it, RFC 2018 8 */
+	else
+		count_inc(tcp_fast_retransmits);
+	c->recovery = (uint8_t)how;
+	c->recover = c->snd_max;
+	c->rtx_nxt = c->snd_una;
+	c->rtx_wnd = c->mss;
+	c->dupacks = 0;
+	c->timing = false;
+	c->rexmitted = true;
+	tcp_dirty(c);
+}
+
+/* Whether there is still hope after one more period of silence */
+static bool try_again(struct tcp *c, unsigned int max)
+{
+	uint64_t now = tcp_now(c->ts);
+
+	if (!c->retries)
+		c->rtx_ns = now;
+	if (c->retries >= max ||
+	    (c->state != TCP_STATE_SYN_RECEIVED &&
+	     now - c->rtx_ns >= TCP_GIVE_UP_NS)) {
+		tcp_end(c, -ETIMEDOUT, true);
+		return false;
+	}
+	c->retries++;
+	return true;
+}
+
+static void on_rtx(struct tcp *c)
+{
+	bool syn = c->state == TCP_STATE_SYN_RECEIVED;
+
+	/* What cannot be sent does not count */
+	if (!c->ts->blocked &&
+	    !try_again(c, syn ? TCP_SYNACK_RETRIES : TCP_RETRIES))
+		return;
+	c->backoff += !c->ts->blocked && c->backoff < UINT8_MAX;
+	c->rtx_due = tcp_now(c->ts) + rto_ns(c);
+	if (c->probing) {
+		count_inc(tcp_window_probes);
+		if (c->snd_wnd)
+			c->do_force = true;
+		else
+			c->do_probe = true;
+	} else if (syn) {
+		c->do_synack = c->rexmitted = true;
+		c->timing = false;
+	} else {
+		count_inc(tcp_rtos);
+		tcp_recover(c, TCP_RECOVERY_RTO);
+	}
+	tcp_dirty(c);
+}
+
+void tcp_alive(struct tcp *c)
+{
+	uint64_t idle_ns = c->ts->conf.keepalive_s * NS_PER_S;
+
+	if (!idle_ns)
+		return;
+	c->rx_ms = tcp_now_ms(c->ts);
+	if (!c->rtx_due)
+		c->retries = 0;
+	if (!c->life_due && c->accepted) {
+		c->life_due = tcp_now(c->ts) + idle_ns;
+		tcp_timer_arm(c);
+	}
+}
+
+/* Nothing is outstanding: is the guest still there? (RFC 9293 3.8.4) */
+static void on_keepalive(struct tcp *c)
+{
+	uint32_t idle_ms = tcp_now_ms(c->ts) - c->rx_ms;
+	uint64_t due_ms = c->ts->conf.keepalive_s * 1000ULL;
+
+	if (idle_ms < due_ms) {
+		c->life_due = tcp_now(c->ts) + (due_ms - idle_ms) * NS_PER_MS;
+		return;
+	}
+	c->life_due = tcp_now(c->ts) + TCP_KEEPALIVE_STEP_NS;
+	if (c->rtx_due)
+		return;		/* that one will notice */
+	if (c->retries >= TCP_KEEPALIVE_PROBES) {
+		tcp_end(c, -ETIMEDOUT, true);
+		return;
+	}
+	c->retries++;
+	count_inc(tcp_keepalives);
+	c->do_probe = true;
+	tcp_dirty(c);
+}
+
+static void on_life(struct tcp *c)
+{
+	if (c->state == TCP_STATE_FIN_WAIT_2 && c->no_recv)
+		tcp_end(c, -ETIMEDOUT, true);
+	else if (c->ts->conf.keepalive_s)
+		on_keepalive(c);
+	else
+		c->life_due = 0;
+}
+
+void tcp_timer_fire(struct timer *t)
+{
+	struct tcp *c = container_of(t, struct tcp, timer);
+	uint64_t now = tcp_now(c->ts);
+
+	if (c->rtx_due && c->rtx_due <= now)
+		on_rtx(c);
+	if (!tcp_closed(c) && c->life_due && c->life_due <= now)
+		on_life(c);
+	if (!tcp_closed(c))
+		tcp_timer_arm(c);
+}
