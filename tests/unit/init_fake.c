@@ -65,6 +65,12 @@ void fake_mount(const char *path, unsigned long magic)
 	fake.files[fake.nfiles - 1].dev = fake.nfiles;
 }
 
+void fake_dir(const char *path, unsigned long magic)
+{
+	fake_mount(path, magic);
+	fake.files[fake.nfiles - 1].dev = 0;
+}
+
 void fake_fail(const char *line, int rc)
 {
 	ASSERT(fake.nfails < FAILS);

@@ -23,6 +23,9 @@ void fake_file(const char *path, mode_t mode, const char *text);
 /** fake_mount() - Put a mount point into the world */
 void fake_mount(const char *path, unsigned long magic);
 
+/** fake_dir() - Put a plain directory on a file system of this type there */
+void fake_dir(const char *path, unsigned long magic);
+
 /** fake_fail() - Let calls whose line begins with @line fail with @rc */
 void fake_fail(const char *line, int rc);
 

@@ -8,7 +8,6 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/util.h"
 #include "init/mounts.h"
@@ -76,7 +75,7 @@ static void test_present(void **state)
 		if (cases[i].mounted)
 			fake_mount(fs->target, cases[i].magic);
 		else
-			fake_file(fs->target, S_IFDIR | 0755, NULL);
+			fake_dir(fs->target, cases[i].magic);
 		assert_int_equal(mounts_present(fs), cases[i].want);
 	}
 	fake_reset();

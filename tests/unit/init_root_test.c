@@ -12,6 +12,7 @@
 
 #include "base/util.h"
 #include "init/root.h"
+#include "init/sys.h"
 #include "tests/unit/init_fake.h"
 
 int init_root_test(void);
@@ -147,6 +148,9 @@ static void test_failures(void **state)
 		assert_int_equal(root_switch(&r), cases[i].rc);
 		assert_non_null(strstr(fake_calls(), "chdir /\n"));
 		assert_non_null(strstr(fake_logged(), cases[i].said));
+		/* Only an absent device is waited for, and not for long */
+		assert_int_equal(sys_now(), cases[i].mode ? NS_PER_S :
+				 3 * NS_PER_S);
 	}
 }
 
