@@ -1,0 +1,369 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "gateway/conf.h"
+#include "gateway/monitor/listen.h"
+#include "gateway/monitor/monitor.h"
+#include "gateway/monitor/token.h"
+
+int conf_test(void);
+
+#define ARGS_MAX	12
+
+static int args(struct gw_conf *c, const char *line, char *err, size_t size)
+{
+	char buf[512], *argv[ARGS_MAX + 1] = { buf }, *save = NULL;
+	int argc = 0;
+
+	conf_init(c);
+	snprintf(buf, sizeof(buf), "run %s", line);
+	for (char *w = strtok_r(buf, " ", &save); w && argc < ARGS_MAX;
+	     w = strtok_r(NULL, " ", &save))
+		argv[argc++] = w;
+	return conf_args(c, argc, argv, NULL, NULL, err, size);
+}
+
+static void addr_is(const struct ipaddr *a, const char *text)
+{
+	char buf[IPADDR_STRLEN];
+
+	assert_string_equal(ipaddr_fmt(a, buf), text);
+}
+
+static const struct {
+	const char *args, *gw4, *guest4, *gw6, *guest6;
+	uint8_t mac4, mac5;
+} slots[] = {
+	{ "--slot 0", "100.96.0.1", "100.96.0.2", "fd42:6d73:62::1",
+	  "fd42:6d73:62::2", 0, 0 },
+	{ "--slot 1", "100.96.0.5", "100.96.0.6", "fd42:6d73:62:1::1",
+	  "fd42:6d73:62:1::2", 0, 1 },
+	{ "--slot=42", "100.96.0.169", "100.96.0.170", "fd42:6d73:62:2a::1",
+	  "fd42:6d73:62:2a::2", 0, 42 },
+	{ "--slot 65535", "100.99.255.253", "100.99.255.254",
+	  "fd42:6d73:62:ffff::1", "fd42:6d73:62:ffff::2", 255, 255 },
+	{ "--ipv4 10.0.0.6", "10.0.0.5", "10.0.0.6", "fd42:6d73:62::1",
+	  "fd42:6d73:62::2", 0, 0 },
+	{ "--ipv6 2001:db8:1::5", "100.96.0.1", "100.96.0.2",
+	  "2001:db8:1::1", "2001:db8:1::5", 0, 0 },
+};
+
+static void slots_and_addresses(void **state)
+{
+	struct gw_conf c;
+	char err[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(slots); i++) {
+		assert_int_equal(args(&c, slots[i].args, err, sizeof(err)), 0);
+		assert_int_equal(conf_derive(&c, true, true, err, sizeof(err)),
+				 0);
+		addr_is(&c.net.gw4, slots[i].gw4);
+		addr_is(&c.net.guest4, slots[i].guest4);
+		addr_is(&c.net.gw6, slots[i].gw6);
+		addr_is(&c.net.guest6, slots[i].guest6);
+		assert_int_equal(c.net.mac[3], slots[i].mac4);
+		assert_int_equal(c.net.guest_mac[4], slots[i].mac5);
+		assert_int_equal(c.net.mac[5], 1);
+		assert_int_equal(c.net.guest_mac[5], 2);
+	}
+}
+
+static void families(void **state)
+{
+	struct gw_conf c;
+	char err[256];
+
+	(void)state;
+	args(&c, "", err, sizeof(err));
+	assert_int_equal(conf_derive(&c, true, false, err, sizeof(err)), 0);
+	assert_true(c.net.v4 && !c.net.v6 && c.policy.ngw == 1);
+	args(&c, "--ipv6 on --ipv4 off", err, sizeof(err));
+	assert_int_equal(conf_derive(&c, true, false, err, sizeof(err)), 0);
+	assert_true(!c.net.v4 && c.net.v6 && c.policy.ngw == 1);
+	args(&c, "--mtu 1279 --ipv6 on", err, sizeof(err));
+	assert_int_equal(conf_derive(&c, true, false, err, sizeof(err)),
+			 -EINVAL);
+	assert_non_null(strstr(err, "1280"));
+	args(&c, "--mtu 1279 --ipv6 off", err, sizeof(err));
+	assert_int_equal(conf_derive(&c, true, true, err, sizeof(err)), 0);
+}
+
+/* Each is refused, and the message names what was wrong */
+static const struct {
+	const char *args, *says;
+} bad[] = {
+	{ "--slot 65536", "--slot" },
+	{ "--slot -1", "--slot" },
+	{ "--slot", "--slot" },
+	{ "--slot=", "--slot" },
+	{ "--ipv4 maybe", "--ipv4" },
+	{ "--ipv4 fd00::1", "--ipv4" },
+	{ "--ipv6 10.0.0.1", "--ipv6" },
+	{ "--net public,none", "--net" },
+	{ "--dns-nameserver example.com", "--dns-nameserver" },
+	{ "--dns-nameserver 1.1.1.1:0", "--dns-nameserver" },
+	{ "--dns-nameserver 1.1.1.1:65536", "--dns-nameserver" },
+	{ "--max-connections 0", "--max-connections" },
+	{ "--max-connections 65537", "--max-connections" },
+	{ "--mtu 67", "--mtu" },
+	{ "--nonsense", "--nonsense" },
+	{ "--no-isolation=1", "--no-isolation" },
+	{ "--unix /a --uds /b", "--uds" },
+	{ "--vsock 1024", "--cid" },
+	{ "--uds-group x --vhost-user /a", "--uds-group" },
+	{ "--guest-cid 2", "--guest-cid" },
+	{ "--fault loss=200%", "--fault" },
+	{ "--log-level loud", "--log-level" },
+	{ "--config /nonexistent/x", "/nonexistent/x" },
+};
+
+static void flags_refused(void **state)
+{
+	struct gw_conf c;
+	char err[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		err[0] = '\0';
+		if (args(&c, bad[i].args, err, sizeof(err)) != -EINVAL)
+			fail_msg("accepted %s", bad[i].args);
+		if (!strstr(err, bad[i].says))
+			fail_msg("%s: \"%s\"", bad[i].args, err);
+	}
+}
+
+static void nameservers(void **state)
+{
+	static const struct {
+		const char *text, *addr;
+		uint16_t port;
+	} good[] = {
+		{ "1.1.1.1", "1.1.1.1", 53 },
+		{ " 1.1.1.1:5353 ", "1.1.1.1", 5353 },
+		{ "2001:db8::1", "2001:db8::1", 53 },
+		{ "[2001:db8::1]:54", "2001:db8::1", 54 },
+	};
+	struct dns_server s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		assert_int_equal(conf_nameserver(good[i].text, &s), 0);
+		addr_is(&s.addr, good[i].addr);
+		assert_int_equal(s.port, good[i].port);
+	}
+}
+
+static const struct {
+	const char *json, *says;	/* no @says: accepted */
+} docs[] = {
+	{ "{}", NULL },
+	{ "{\"interface\":{\"mtu\":1400,\"ipv4_pool\":\"172.16.0.0/12\"}}",
+	  NULL },
+	{ "{\"interface\":{\"mac\":[2,0,0,0,0,9],\"mtu\":null}}", NULL },
+	{ "{\"dns\":{\"nameservers\":[\"1.1.1.1\",\"[::1]:53\"]},"
+	  "\"max_connections\":100}", NULL },
+	{ "{\"udp\":{\"filtering\":\"endpoint-independent\"}}", NULL },
+	{ "", "not JSON" },
+	{ "[]", "object" },
+	{ "{\"interface\":[]}", "interface" },
+	{ "{\"interface\":{\"mut\":1}}", "interface.mut" },
+	{ "{\"interface\":{\"mtu\":\"x\"}}", "interface.mtu" },
+	{ "{\"interface\":{\"mtu\":67}}", "interface.mtu" },
+	{ "{\"interface\":{\"mac\":[1,0,0,0,0,9]}}", "interface.mac" },
+	{ "{\"interface\":{\"ipv4_pool\":\"10.0.0.0/31\"}}",
+	  "interface.ipv4_pool" },
+	{ "{\"interface\":{\"ipv4_pool\":\"10.0.0.1/30\"}}",
+	  "interface.ipv4_pool" },
+	{ "{\"interface\":{\"ipv6_pool\":\"10.0.0.0/8\"}}",
+	  "interface.ipv6_pool" },
+	{ "{\"dns\":{\"nameservers\":[\"example.com\"]}}", "dns.nameservers" },
+	{ "{\"max_connections\":65537}", "max_connections" },
+	{ "{\"policy\":{}}", "policy" },
+	{ "{\"tls\":{}}", "tls" },
+	{ "{\"ports\":[]}", "ports" },
+	{ "{\"what\":1}", "what" },
+	{ "{\"dns\":{},\"dns\":{}}", "not JSON" },
+};
+
+static void documents(void **state)
+{
+	struct gw_conf c, before;
+	char err[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(docs); i++) {
+		int rc;
+
+		conf_init(&c);
+		before = c;
+		err[0] = '\0';
+		rc = conf_load(&c, docs[i].json, strlen(docs[i].json), err,
+			       sizeof(err));
+		if (rc != (docs[i].says ? -EINVAL : 0))
+			fail_msg("%s: %d %s", docs[i].json, rc, err);
+		if (!docs[i].says)
+			continue;
+		if (!strstr(err, docs[i].says))
+			fail_msg("%s: \"%s\"", docs[i].json, err);
+		assert_memory_equal(&c, &before, sizeof(c));
+	}
+}
+
+static void flags_override_the_file(void **state)
+{
+	char path[] = "/tmp/msb-conf-XXXXXX", line[128], err[256];
+	const char *doc = "{\"interface\":{\"mtu\":1400},"
+			  "\"dns\":{\"nameservers\":[\"9.9.9.9\"]}}";
+	int fd = mkstemp(path);
+	struct gw_conf c;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, doc, strlen(doc)), (ssize_t)strlen(doc));
+	close(fd);
+	snprintf(line, sizeof(line), "--mtu 1300 --config %s", path);
+	assert_int_equal(args(&c, line, err, sizeof(err)), 0);
+	assert_int_equal(c.mtu, 1300);
+	assert_int_equal(c.ndns, 1);
+	snprintf(line, sizeof(line), "--config=%s --dns-nameserver 1.1.1.1",
+		 path);
+	assert_int_equal(args(&c, line, err, sizeof(err)), 0);
+	assert_int_equal(c.mtu, 1400);
+	assert_int_equal(c.ndns, 1);
+	addr_is(&c.dns[0].addr, "1.1.1.1");
+	unlink(path);
+}
+
+static void pools_have_an_end(void **state)
+{
+	const char *doc = "{\"interface\":{\"ipv4_pool\":\"10.0.0.0/28\"}}";
+	struct gw_conf c;
+	char err[256];
+
+	(void)state;
+	conf_init(&c);
+	assert_int_equal(conf_load(&c, doc, strlen(doc), err, sizeof(err)), 0);
+	c.slot = 3;
+	assert_int_equal(conf_derive(&c, true, false, err, sizeof(err)), 0);
+	addr_is(&c.net.guest4, "10.0.0.14");
+	c.slot = 4;
+	assert_int_equal(conf_derive(&c, true, false, err, sizeof(err)),
+			 -EINVAL);
+}
+
+/* ---- the monitor's files -------------------------------------------------- */
+
+static void tokens_in_files(void **state)
+{
+	char dir[] = "/tmp/msb-token-XXXXXX", path[64];
+	uint8_t t[MON_TOKEN_LEN] = { 1, 2, 0xfe }, u[MON_TOKEN_LEN] = { 0 };
+	struct stat st;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/t", dir);
+	assert_int_equal(token_load(path, u), -ENOENT);
+	assert_int_equal(token_save(path, t), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(token_load(path, u), 0);
+	assert_memory_equal(t, u, sizeof(t));
+	chmod(path, 0640);
+	assert_int_equal(token_load(path, u), -EACCES);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs("not a token at all, but quite some text\n", f);
+	fclose(f);
+	chmod(path, 0600);
+	assert_int_equal(token_load(path, u), -EBADMSG);
+	unlink(path);
+	rmdir(dir);
+}
+
+static void resolv_conf(void **state)
+{
+	char path[] = "/tmp/msb-resolv-XXXXXX";
+	const char *text = "# nameserver 9.9.9.9\nnameserver 1.1.1.1\n"
+			   "nameserver\t2001:db8::1 # x\nnameserverx 1.2.3.4\n"
+			   "nameserver fe80::1%eth0\nsearch a\nnameserver\n"
+			   "nameserver 127.0.0.53";
+	int fd = mkstemp(path);
+	struct mon_dns d;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+	assert_int_equal(monitor_resolv(path, &d), 0);
+	assert_int_equal(d.n, 3);
+	addr_is(&d.server[0].addr, "1.1.1.1");
+	addr_is(&d.server[1].addr, "2001:db8::1");
+	addr_is(&d.server[2].addr, "127.0.0.53");
+	unlink(path);
+	assert_int_equal(monitor_resolv(path, &d), -ENOENT);
+}
+
+static void listening_sockets(void **state)
+{
+	char dir[] = "/tmp/msb-listen-XXXXXX", path[64], err[256];
+	struct stat st;
+	int a, b;
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	a = listen_unix(path, NULL, err, sizeof(err));
+	assert_true(a >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	b = listen_unix(path, NULL, err, sizeof(err));	/* somebody answers */
+	assert_int_equal(b, -EADDRINUSE);
+	close(a);
+	a = listen_unix(path, NULL, err, sizeof(err));	/* stale: replaced */
+	assert_true(a >= 0);
+	close(a);
+	unlink(path);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fclose(f);
+	assert_int_equal(listen_unix(path, NULL, err, sizeof(err)), -EEXIST);
+	assert_int_equal(access(path, F_OK), 0);	/* not ours to remove */
+	unlink(path);
+	assert_int_equal(listen_unix(path, "no-such-group", err, sizeof(err)),
+			 -ENOENT);
+	unlink(path);
+	rmdir(dir);
+	assert_int_equal(listen_unix(path, NULL, err, sizeof(err)), -ENOENT);
+	assert_non_null(strstr(err, "directory"));
+}
+
+int conf_test(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots_and_addresses),
+		cmocka_unit_test(families),
+		cmocka_unit_test(flags_refused),
+		cmocka_unit_test(nameservers),
+		cmocka_unit_test(documents),
+		cmocka_unit_test(flags_override_the_file),
+		cmocka_unit_test(pools_have_an_end),
+		cmocka_unit_test(tokens_in_files),
+		cmocka_unit_test(resolv_conf),
+		cmocka_unit_test(listening_sockets),
+	};
+
+	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
+}
