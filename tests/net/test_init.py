@@ -1,0 +1,230 @@
+"""msb-init as PID 1 of a PID namespace.
+
+Always in a user namespace of its own, even for root: what PID 1 does to mounts,
+to /proc and to processes must not reach the machine that runs the tests.
+"""
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("MSB_BUILD", "build")).resolve()
+INIT = BUILD / "guest" / "msb-init"
+UNSHARE = ["unshare", "-Urnmpf", "--mount-proc", "env", "-i",
+           "PATH=/usr/local/bin:/usr/bin:/bin"]
+LAST = "msb-init: workload exited with status %d"
+
+pytestmark = pytest.mark.skipif(not INIT.exists(), reason=f"no {INIT}")
+
+
+def boot(shell, *env, timeout=30):
+    """Run a shell command as the workload; lines of the console, exit code."""
+    cmd = UNSHARE + [f"MSB_EXEC={shell}", *env, str(INIT)]
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    return p.stdout.splitlines(), p.returncode
+
+
+@pytest.mark.parametrize("shell, status", [
+    ("exit 0", 0),
+    ("exit 1", 1),
+    ("exit 42", 42),
+    ("exit 255", 255),
+    ("kill -TERM $$", 143),
+    ("kill -KILL $$", 137),
+    ("kill -SEGV $$", 139),
+    ("exec /nonexistent", 127),
+    ("exec /etc/passwd", 126),
+])
+def test_status_is_the_last_line(shell, status):
+    lines, _ = boot(shell)
+    assert lines[-1] == LAST % status
+
+
+@pytest.mark.parametrize("how, sig", [
+    ("", signal.SIGINT),        # what a namespace makes of RB_POWER_OFF
+    ("poweroff", signal.SIGINT),
+    ("halt", signal.SIGINT),
+    ("reboot", signal.SIGHUP),
+])
+def test_power_off(how, sig):
+    lines, rc = boot("exit 3", f"MSB_POWEROFF={how}")
+    assert lines[-1] == LAST % 3
+    assert rc == -sig
+
+
+def test_orphans_are_reaped():
+    lines, _ = boot(
+        "i=0; while [ $i -lt 1000 ]; do (sleep 0.2 &); i=$((i+1)); done; "
+        "sleep 1.5; echo zombies $(grep -l '^State:.Z' /proc/[0-9]*/status "
+        "2>/dev/null | wc -l); echo sleeping $(grep -l '^Name:.sleep' "
+        "/proc/[0-9]*/status 2>/dev/null | wc -l)", timeout=60)
+    assert "zombies 0" in lines
+    assert "sleeping 0" in lines
+    assert lines[-1] == LAST % 0
+
+
+def test_workload_process():
+    lines, _ = boot(
+        "echo oom $(cat /proc/self/oom_score_adj) $(cat /proc/1/oom_score_adj);"
+        "echo session $(cut -d' ' -f 1,5,6 /proc/$$/stat);"
+        "echo fds; ls /proc/$$/fd; echo pwd $PWD;"
+        "grep -E '^Sig(Blk|Ign)' /proc/$$/status; env")
+    text = "\n".join(lines)
+    assert re.search(r"^oom 0 ", text, re.M)
+    # Its own session and its own process group
+    pid, group, session = re.search(r"^session (\d+) (\d+) (\d+)$", text,
+                                    re.M).groups()
+    assert pid == group == session
+    assert re.search(r"^fds\n0\n1\n2\npwd /$", text, re.M)
+    assert "SigBlk:\t0000000000000000" in lines
+    assert "SigIgn:\t0000000000000000" in lines
+    assert "TERM=linux" in lines
+    assert not re.search(r"^MSB_(READY|TOKEN)_FD=", text, re.M)
+
+
+def test_boot_file():
+    lines, _ = boot("cat /run/msb/boot; stat -c mode=%a /run/msb/boot")
+    stamps = dict(l.split("=", 1) for l in lines if re.match(r"[A-Z]+=\d", l))
+    order = ["MAIN", "MOUNTS", "MODULES", "AGENT", "WORKLOAD"]
+    values = [int(stamps[k]) for k in order]
+    assert values == sorted(values)
+    assert "mode=644" in lines
+
+
+def test_missing_interpreter(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    etc = tmp_path / "etc"
+    (etc / "msb").mkdir(parents=True)
+    (etc / "msb" / "workload").write_bytes(script.read_bytes())
+    (etc / "msb" / "workload").chmod(0o755)
+    # The workload of the file is executed by PID 1 itself, not by a shell
+    cmd = ["unshare", "-Urnmpf", "--mount-proc", "sh", "-c",
+           f"mount --bind {etc} /etc && exec env -i {INIT}"]
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=30)
+    lines = p.stdout.splitlines()
+    assert any("its interpreter /no/such/interpreter is missing" in l
+               for l in lines)
+    assert lines[-1] == LAST % 127
+
+
+def test_sigterm_to_pid1():
+    lines, _ = boot("trap 'echo got it; exit 9' TERM; kill -TERM 1; "
+                    "sleep 60 & wait; wait")
+    assert "got it" in lines
+    assert lines[-1] == LAST % 9
+
+
+@pytest.mark.parametrize("sig", ["INT", "PWR"])
+def test_other_stop_signals(sig):
+    start = time.monotonic()
+    lines, _ = boot(f"kill -{sig} 1; exec sleep 60")
+    assert lines[-1] == LAST % 143
+    assert time.monotonic() - start < 20
+
+
+def test_who_ignores_sigterm_is_killed():
+    start = time.monotonic()
+    lines, _ = boot("trap '' TERM; kill -TERM 1; while :; do sleep 1; done",
+                    "MSB_STOP_TIMEOUT=1")
+    took = time.monotonic() - start
+    assert lines[-1] == LAST % 137
+    assert 1.9 < took < 15      # two graces, of the workload and of all
+
+
+def test_background_processes_get_their_grace():
+    lines, _ = boot("(trap 'sleep 0.5; echo flushed; exit' TERM; "
+                    "while :; do sleep 0.1; done) & sleep 0.3; exit 5")
+    assert "flushed" in lines
+    assert lines[-1] == LAST % 5
+
+
+def test_agent_is_started_again():
+    agent = ("$(grep -lz '^--pid1$' /proc/[0-9]*/cmdline 2>/dev/null "
+             "| head -n 1 | cut -d/ -f 3)")
+    lines, _ = boot(f"a={agent}; kill -KILL $a; sleep 1; b={agent}; "
+                    "echo agents ${a:-none} ${b:-none}")
+    a, b = re.search(r"^agents (\S+) (\S+)$", "\n".join(lines), re.M).groups()
+    assert a.isdigit() and b.isdigit() and a != b
+    assert any("agent: starting it again in 100 ms" in l for l in lines)
+    assert lines[-1] == LAST % 0
+
+
+def test_works_without_proc():
+    cmd = ["unshare", "-Urnmpf", "sh", "-c",
+           "mount -t tmpfs none /proc && mkdir /proc/self && "
+           f"exec env -i MSB_EXEC='echo alive; exit 4' {INIT}"]
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=30)
+    lines = p.stdout.splitlines()
+    assert "alive" in lines
+    assert lines[-1] == LAST % 4
+
+
+def terminal(*env, send=None, timeout=30):
+    """Boot on a terminal; write send when the marker "ready" has come."""
+    master, slave = pty.openpty()
+    p = subprocess.Popen(UNSHARE + [*env, str(INIT)], stdin=slave,
+                         stdout=slave, stderr=slave, start_new_session=True)
+    os.close(slave)
+    out, end = b"", time.monotonic() + timeout
+    try:
+        while time.monotonic() < end:
+            if send and b"ready" in out:
+                os.write(master, send)
+                send = None
+            if select.select([master], [], [], 0.1)[0]:
+                try:
+                    data = os.read(master, 65536)
+                except OSError:     # EIO: the other side is gone
+                    break
+                if not data:
+                    break
+                out += data
+            elif p.poll() is not None:
+                break
+        p.wait(timeout=5)
+    finally:
+        p.kill()
+        os.close(master)
+    return out.decode(errors="replace").replace("\r\n", "\n").splitlines()
+
+
+def test_controlling_terminal():
+    lines = terminal("MSB_EXEC=tty; (echo opened >/dev/tty); exit 6")
+    assert any(l.startswith("/dev/pts/") for l in lines)
+    assert "opened" in lines
+    assert lines[-1] == LAST % 6
+
+
+def test_interrupt_from_the_terminal():
+    lines = terminal("MSB_EXEC=trap 'echo interrupted; exit 8' INT; "
+                     "echo ready; while :; do sleep 0.1; done",
+                     send=b"\x03")
+    assert any(l.endswith("interrupted") for l in lines)
+    assert lines[-1] == LAST % 8
+
+
+def test_the_last_words_are_not_lost():
+    lines = terminal("MSB_EXEC=seq 1 50000", timeout=60)
+    assert lines[-3:] == ["49999", "50000", LAST % 0]
+
+
+def test_version_and_help():
+    out = subprocess.run([INIT, "--version"], check=True, text=True,
+                         stdout=subprocess.PIPE, timeout=10).stdout
+    assert re.match(r"msb-init \d+\.\d+\.\d+\n", out)
+    out = subprocess.run([INIT, "--help"], check=True, text=True,
+                         stdout=subprocess.PIPE, timeout=10).stdout
+    assert "usage: msb-init agent" in out
+    assert subprocess.run([INIT, "nonsense"], stderr=subprocess.DEVNULL,
+                          timeout=10).returncode == 2
