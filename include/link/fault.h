@@ -13,8 +13,8 @@
  *
  * A frame with a segmentation type counts as one: it is lost, late or corrupted
  * as a whole.  A frame that is corrupted has its checksum completed first and
- * loses its offload metadata, and one bit behind the Ethernet header is flipped:
- * else nobody could notice.  A duplicate is late like a frame of its own.
+ * loses its offload metadata, and one bit behind the Ethernet header is
+ * flipped: else nobody could notice.  A duplicate is late like a frame of its own.
  */
 
 /**

@@ -17,9 +17,9 @@
  *	client: HELLO --answer--> NATIVE
  *
  * NATIVE records carry the 12-byte virtio_net_hdr_v1; BARE ones are a u32
- * big-endian length and the frame (QEMU -netdev stream, libkrun, passt), with no
- * offloads and no keepalive.  The first four bytes tell them apart, since "MSBL"
- * is no legal length.  In NATIVE a keepalive goes out after 5 s without a
+ * big-endian length and the frame (QEMU -netdev stream, libkrun, passt), with
+ * no offloads and no keepalive.  The first four bytes tell them apart, since
+ * "MSBL" is no legal length.  In NATIVE a keepalive goes out after 5 s without a
  * record, and 15 s without any record take the link down with -ETIMEDOUT (not
  * while the link is paused: then we do not look).  A hello that does not end
  * within 5 s of its first byte takes it down too; a server waits for that byte
@@ -49,8 +49,8 @@ struct framed;
 /**
  * struct framed_cfg - How a framed link behaves
  * @server:	We are the gateway: we wait for the first bytes
- * @mtu:	IP MTU: a bare frame is at most this plus the Ethernet header and
- *		a VLAN tag
+ * @mtu:	IP MTU: a bare frame is at most this plus the Ethernet header
+ *		and a VLAN tag
  * @features:	HELLO_F_* that we are ready to receive
  * @hello:	Server: a hello came. Fill in @answer (features are what was
  *		accepted) and return 0, or a negative errno to refuse: the link
@@ -74,7 +74,7 @@ struct framed {
 	struct framed_cfg cfg;
 	enum framed_state state;
 	struct framer framer;
-	uint8_t first[HELLO_MAX];	/* what came before the state was known */
+	uint8_t first[HELLO_MAX];	/* what came before we were up */
 	size_t first_len;
 	struct timer keepalive, dead;
 	uint64_t last_tx_ns, last_rx_ns;

@@ -23,7 +23,7 @@
  * Records that lie whole in the input are handed out in place.  Of one that is
  * cut by the end of the input only what has come is copied; the rest is handed
  * out in place behind it, when it comes.  That costs no more than a buffer that
- * moves its tail to the front before each read(), and works on guest memory too.
+ * moves its tail to the front before each read(), and works on guest memory.
  */
 struct framer {
 	uint8_t *hold;

@@ -90,7 +90,8 @@ struct link_ops {
  * @input_done:	The batch that input() was called for is over; may be NULL
  * @drained:	There is room again after -EAGAIN; may be NULL
  * @down:	The link is gone: negative errno; may be NULL
- * @user:	For whoever installed the callbacks
+ * @user:	For whoever installed @input
+ * @owner:	For whoever installed @down
  * @can_send:	LINK_F_* that the peer accepts from us
  * @can_recv:	LINK_F_* that we told the peer to send if it likes
  * @max_frame:	Longest frame that may be sent
@@ -104,7 +105,7 @@ struct link {
 	void (*input_done)(struct link *l);
 	void (*drained)(struct link *l);
 	void (*down)(struct link *l, int why);
-	void *user;
+	void *user, *owner;
 	uint32_t can_send, can_recv;
 	size_t max_frame;
 	bool is_down, full;
@@ -184,8 +185,8 @@ void link_vnet_put(const struct link_vnet *vh, uint8_t b[static LINK_VNET_LEN]);
  * @can:	LINK_F_* that the peer may use
  *
  * Refused: a GSO type without a segment size or without NEEDS_CSUM, a type or
- * checksum that was not offered, a checksum position outside the frame, a header
- * longer than the frame, a flag that we do not know.
+ * checksum that was not offered, a checksum position outside the frame, a
+ * header longer than the frame, a flag that we do not know.
  *
  * Return: 0; -EBADMSG
  */

@@ -16,8 +16,8 @@ struct pcap;
  * @snaplen:	Longest part of a frame that is kept
  *
  * pcap format, nanoseconds, link type Ethernet
- * (draft-ietf-opsawg-pcap).  A write that fails is counted, and recording stops:
- * the link goes on.
+ * (draft-ietf-opsawg-pcap).  A write that fails is counted, and recording
+ * stops: the link goes on.
  *
  * Return: the wrapper, owned by the caller; NULL if memory is short
  */

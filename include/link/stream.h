@@ -86,18 +86,18 @@ void stream_shut(struct stream *s);
 /** stream_down() - Mark as gone, and tell @down once */
 void stream_down(struct stream *s, int why);
 
-/** stream_drained() - For a kind of stream: tell @drained, if it is waited for */
+/** stream_drained() - For a kind of stream: tell @drained, if it is awaited */
 void stream_drained(struct stream *s);
 
-/** stream_close() - Release what the stream holds; the owner frees the memory */
+/** stream_close() - Release what it holds; the owner frees the memory */
 void stream_close(struct stream *s);
 
 /**
  * struct stream_fd - Stream over a connected socket
  *
  * Output goes to a linear buffer and out with one send() per flush, or sooner
- * when much has gathered; the end of the turn flushes what nobody has.  What the
- * socket does not take waits there, with EPOLLOUT armed.  Once the buffer has
+ * when much has gathered; the end of the turn flushes what nobody has.  What
+ * the socket does not take waits there, with EPOLLOUT armed.  Once the buffer has
  * been full, drained() waits until a whole record of LINK_FRAME_MAX fits again.
  */
 struct stream_fd {
@@ -105,7 +105,7 @@ struct stream_fd {
 	struct ev *ev;
 	struct ev_src src;
 	struct ev_task flush_task;
-	uint8_t *rx, *tx;		/* buffers, allocated by stream_fd_init() */
+	uint8_t *rx, *tx;		/* owned, of stream_fd_init() */
 	size_t rx_cap, rx_off, rx_len;
 	size_t tx_cap, tx_off, tx_len;
 	bool paused, shut, eof, reserved;

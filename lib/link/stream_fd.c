@@ -10,15 +10,19 @@
 #include "link/stream.h"
 
 /*
- * Output is [tx_off, tx_off + tx_len) of tx, and grows at its end.  When the end
- * of the buffer is near, what is left is moved to the front, but only while it
- * is a quarter of the buffer or less, so that a byte is moved at most once for
- * three that are sent.  Otherwise we are full until the socket has taken enough.
+ * Output is [tx_off, tx_off + tx_len) of tx, and grows at its end.  When the
+ * end of the buffer is near, what is left is moved to the front, but only while
+ * it is a quarter of the buffer or less, so that a byte is moved at most once
+ * for three that are sent.  Otherwise we are full until the socket has taken
+ * enough.
  */
 
 /*
  * So much waiting output goes out without a flush: the peer can start to work
- * while we go on, and what we wrote is still in the cache.
+ * while we go on, and what we wrote is still in the cache.  64 KiB frames over
+ * a socket pair: 8.0 GB/s with 128 KiB, 5.4 with 64, 6.9 when only a full buffer
+ * is written.  Buffers of 128 to 512 KiB are equally fast, 1 MiB costs a fifth,
+ * and a SO_SNDBUF of 2 MiB more than a third.
  */
 #define TX_EARLY	(128 * 1024)
 
@@ -50,7 +54,7 @@ static void fd_down(struct stream_fd *s, int why)
 	stream_down(&s->stream, why);
 }
 
-/* Wait for what we can use now; EPOLLOUT also when only drained() is to come */
+/* Wait for what we can use now; while the stream is full the socket is, too */
 static void fd_arm(struct stream_fd *s)
 {
 	uint32_t events = 0;
@@ -60,7 +64,7 @@ static void fd_arm(struct stream_fd *s)
 		return;
 	if (!s->paused && !s->eof)
 		events |= EPOLLIN;
-	if (s->blocked || s->stream.full)
+	if (s->blocked)
 		events |= EPOLLOUT;
 	rc = s->src.added ? ev_mod(s->ev, &s->src, events) :
 			    ev_add(s->ev, &s->src, events);
@@ -68,7 +72,7 @@ static void fd_arm(struct stream_fd *s)
 		fd_down(s, rc);
 }
 
-/* Both directions have ended as both sides wanted it: nothing more can happen */
+/* Both directions have ended as both sides wanted it: that was all */
 static void fd_check_end(struct stream_fd *s)
 {
 	if (s->eof && s->shut_done)
@@ -88,7 +92,7 @@ static void fd_shut_if_sent(struct stream_fd *s)
  * fd_write() - Give the socket what waits, in one call
  *
  * Never calls drained(): whoever flushes need not expect it.  It follows from
- * the loop, since EPOLLOUT stays armed while the stream is full.
+ * the loop, since a stream that is full waits for EPOLLOUT.
  *
  * #syscalls sendto shutdown
  */
@@ -200,12 +204,10 @@ static void fd_ready(struct ev_src *src, uint32_t events)
 	if (events & EPOLLOUT) {
 		s->blocked = false;
 		fd_write(s);
-		if (!s->blocked && s->tx_len == 0)
+		if (!s->blocked)
 			fd_arm(s);
-		if (s->stream.full && s->tx_len <= tx_low(s)) {
+		if (s->tx_len <= tx_low(s))
 			stream_drained(&s->stream);
-			fd_arm(s);
-		}
 	}
 	if (s->stream.is_down)
 		return;
@@ -235,9 +237,9 @@ static int fd_make_room(struct stream_fd *s, size_t len)
 		if (tx_room(s) >= len)
 			return 0;
 	}
+	ASSERT(s->blocked);		/* so that drained() will come */
 	s->stream.full = true;
-	fd_arm(s);
-	return s->stream.is_down ? -ENOTCONN : -EAGAIN;
+	return -EAGAIN;
 }
 
 static void fd_sent(struct stream_fd *s, size_t len)

@@ -268,7 +268,8 @@ int tap_features(int fd, uint32_t *features)
 {
 	int hdr = 0;
 
-	if (ioctl(fd, TUNGETVNETHDRSZ, &hdr) < 0)
+	/* musl takes an int, and "read" is the sign bit; the kernel takes 32 */
+	if (ioctl(fd, (int)TUNGETVNETHDRSZ, &hdr) < 0)
 		return -errno;
 	if (hdr != LINK_VNET_LEN)
 		return -EPROTO;

@@ -181,6 +181,8 @@ static const struct {
 	{ "seed=6,corrupt=10%", MANY, MANY, 1740, 2260, 0, 0 },
 	{ "seed=7,reorder=10%,reorder-delay=1ms", MANY, MANY, 0, 0, 1740,
 	  2260 },
+	{ "seed=7,reorder=10%,delay=1ms,reorder-delay=3ms", MANY, MANY, 0, 0,
+	  1740, 2260 },
 	{ "seed=8,delay=3ms", MANY, MANY, 0, 0, 0, 0 },
 	{ "seed=9,loss=0.5%", 19840, 19960, 0, 0, 0, 0 },
 };
@@ -226,9 +228,11 @@ static void test_delay(void **state)
 
 	/* A pause holds what is late, too */
 	one(2, false);
+	one(2, true);
 	link_pause(l, true);
 	timerq_run(&T.tq, NS_PER_S);
 	assert_int_equal(T.in.n, 1);
+	assert_int_equal(T.out.n, 2);
 	link_pause(l, false);
 	timerq_run(&T.tq, NS_PER_S + 1);
 	assert_int_equal(T.in.n, 2);
@@ -238,7 +242,7 @@ static void test_delay(void **state)
 		one(i, true);
 	assert_int_equal(count_get("drop_fault_queue"), 10);
 	timerq_run(&T.tq, 2 * NS_PER_S);
-	assert_int_equal(T.out.n, 1 + FAULT_QUEUE);
+	assert_int_equal(T.out.n, 2 + FAULT_QUEUE);
 
 	/* Down: nothing comes any more, and what was late is released */
 	one(3, false);

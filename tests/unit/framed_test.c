@@ -483,6 +483,16 @@ static void test_timers(void **state)
 	assert_int_equal(A.why, -ETIMEDOUT);
 	end_free(&A);
 
+	go_native(&A, 0);
+	link_pause(&A.f.link, true);
+	timerq_set_now(&A.tq, 1014 * S);
+	link_pause(&A.f.link, false);
+	timerq_run(&A.tq, 1028 * S);
+	assert_int_equal(A.downs, 0);
+	timerq_run(&A.tq, 1029 * S);
+	assert_int_equal(A.why, -ETIMEDOUT);
+	end_free(&A);
+
 	/* A hello must end, but need not begin */
 	end_new(&A, true, 0);
 	timerq_run(&A.tq, 2000 * S);

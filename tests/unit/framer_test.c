@@ -70,8 +70,8 @@ static int feed(struct framer *f, const uint8_t *p, size_t len, struct sink *s)
 
 static size_t make_stream(uint8_t *buf, size_t size, bool keepalive)
 {
-	static const size_t lens[] = { 14, 0, 60, 300, 1514, 0, 15, REC_MAX, 268,
-				       264, 272, 20 };
+	static const size_t lens[] = { 14, 0, 60, 300, 1514, 0, 15, REC_MAX,
+				       268, 264, 272, 20 };
 	struct wr w = wr_init(buf, size);
 
 	for (size_t i = 0; i < ARRAY_SIZE(lens); i++) {

@@ -47,10 +47,17 @@ static void on_done(struct stream *s)
 	T.done++;
 }
 
+/* The longest record fits again, if it ever did */
 static void on_drained(struct stream *s)
 {
-	(void)s;
+	const size_t longest = 4 + LINK_VNET_LEN + LINK_FRAME_MAX;
+	struct link_room room;
+
 	T.drained++;
+	if (T.s.tx_cap < longest)
+		return;
+	assert_int_equal(stream_reserve(s, longest, &room), 0);
+	assert_int_equal(stream_commit(s, &room, 0), 0);
 }
 
 static void on_eof(struct stream *s)
@@ -164,7 +171,7 @@ static void test_room(void **state)
 }
 
 /* Fill it until it refuses, drain the peer: one drained(), nothing is lost */
-static void test_full(void **state)
+static void run_full(size_t cap)
 {
 	static uint8_t block[1000], buf[200000];
 	struct iovec iov = { block, sizeof(block) };
@@ -172,8 +179,7 @@ static void test_full(void **state)
 	ssize_t n;
 	int small = 4096;
 
-	(void)state;
-	setup(64, 8000);
+	setup(64, cap);
 	setsockopt(T.s.src.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	for (int round = 1; round <= 5; round++) {
 		for (;;) {
@@ -186,7 +192,7 @@ static void test_full(void **state)
 		assert_true(T.s.stream.full);
 		assert_true(idle());
 		assert_int_equal(T.drained, round - 1);
-		for (int i = 0; i < 50; i++) {
+		for (int i = 0; i < 300; i++) {
 			while ((n = recv(T.peer, buf, sizeof(buf), 0)) > 0)
 				for (ssize_t j = 0; j < n; j++, got++)
 					assert_int_equal(buf[j], (uint8_t)
@@ -201,9 +207,29 @@ static void test_full(void **state)
 	teardown();
 }
 
+static void test_full(void **state)
+{
+	(void)state;
+	run_full(8000);
+	run_full(70000);
+	run_full(130000);
+}
+
 static void test_pause(void **state)
 {
 	(void)state;
+	/* What we hold goes up again though the socket has nothing new */
+	setup(64, 64);
+	T.limit = 3;
+	assert_int_equal(send(T.peer, "abcdef", 6, 0), 6);
+	turns(3);
+	T.limit = 100;
+	stream_pause(&T.s.stream, false);
+	turns(2);
+	assert_int_equal(T.len, 6);
+	assert_true(idle());
+	teardown();
+
 	setup(64, 64);
 	T.limit = 3;
 	assert_int_equal(send(T.peer, "abcdef", 6, 0), 6);
@@ -227,7 +253,12 @@ static void test_pause(void **state)
 
 static void test_ends(void **state)
 {
-	char buf[8];
+	char buf[8], rest[512];
+	static uint8_t block[30000];
+	struct iovec long_iov = { block, sizeof(block) };
+	size_t got = 0;
+	ssize_t n;
+	int small = 4096;
 
 	(void)state;
 	/* Theirs, then ours: in order */
@@ -255,6 +286,21 @@ static void test_ends(void **state)
 	assert_int_equal(T.eofs, 1);
 	assert_int_equal(T.downs, 1);
 	assert_int_equal(T.why, 0);
+	teardown();
+
+	/* The end comes behind all that waits */
+	setup(64, 70000);
+	setsockopt(T.s.src.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(stream_send(&T.s.stream, &long_iov, 1), 0);
+	stream_shut(&T.s.stream);
+	for (int i = 0; i < 300; i++) {
+		while ((n = recv(T.peer, rest, sizeof(rest), 0)) > 0)
+			got += (size_t)n;
+		turns(1);
+	}
+	assert_int_equal(got, 60000);
+	assert_int_equal(recv(T.peer, rest, sizeof(rest), 0), 0);
 	teardown();
 
 	/* Nobody asked */
