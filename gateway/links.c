@@ -116,7 +116,7 @@ static const char *why_text(int why)
 
 static void peer_down(struct link *link, int why)
 {
-	struct peer *p = link->user;
+	struct peer *p = link->owner;
 
 	if (p->top)
 		log_info("link down: %s", why_text(why));
@@ -159,7 +159,7 @@ static int on_hello(struct framed *f, const struct hello *in,
 		    struct hello *answer)
 {
 	static struct log_limit limit = { .burst = 3 };
-	struct links *l = ((struct peer *)f->link.user)->links;
+	struct links *l = ((struct peer *)f->link.owner)->links;
 	const struct gw_conf *c = l->cfg.conf;
 	int rc;
 
@@ -209,7 +209,7 @@ static void peer_run(struct peer *p)
 		else
 			fd_close(&fd);
 	}
-	p->top->user = p;
+	p->top->owner = p;
 	p->top->down = peer_down;
 	l->running = p;
 	count_inc(link_up);
@@ -218,7 +218,7 @@ static void peer_run(struct peer *p)
 
 static void on_up(struct framed *f)
 {
-	struct peer *p = f->link.user;
+	struct peer *p = f->link.owner;
 	struct links *l = p->links;
 	bool bare = f->state == FRAMED_STATE_BARE;
 
@@ -278,7 +278,7 @@ static int peer_frames(struct peer *p, struct stream *s)
 	};
 	int rc;
 
-	p->framed.link.user = p;
+	p->framed.link.owner = p;
 	p->framed.link.down = peer_down;
 	rc = framed_init(&p->framed, s, ev_timerq(p->links->ev), &cfg);
 	if (rc < 0) {
