@@ -22,23 +22,26 @@ static int any_open(bool *best)
 	return fd;
 }
 
-void console_open(void)
+void console_open(bool first)
 {
-	static bool called;
 	bool best;
 	int fd;
 
-	for (int i = 0; !called && i <= STDERR_FILENO; i++)
+	if (first)
+		settled = 0;
+	for (int i = 0; first && i <= STDERR_FILENO; i++)
 		if (sys_fd_open(i))
 			settled |= 1U << i;
-	called = true;
 	for (int i = 0; i <= STDERR_FILENO; i++) {
-		if (settled & 1U << i)
+		bool have = settled & 1U << i;
+
+		if (have && !sys_fd_console(i))
 			continue;
 		fd = any_open(&best);
 		if (fd < 0)
 			return;
-		sys_dup2(fd, i);
+		if (best || !have)
+			sys_dup2(fd, i);
 		if (fd != i)
 			fd_close(&fd);
 		if (best)

@@ -247,7 +247,7 @@ static void change_root(struct pid1 *p)
 static enum pid1_event act_mount(struct pid1 *p)
 {
 	mounts_essential();
-	console_open();
+	console_open(false);
 	sys_write_file("/proc/self/oom_score_adj", 0, "-1000");
 	stamp(p, PID1_STAMP_MOUNTS);
 	modules_load(MODULES_LIST);
@@ -640,7 +640,7 @@ _Noreturn void pid1_main(int argc, char **argv, char *const *env)
 
 	stamp(p, PID1_STAMP_MAIN);
 	umask(022);
-	console_open();
+	console_open(true);
 	log_init(STDERR_FILENO, "msb-init", LOG_SINK_TEXT,
 		 verbose && strcmp(verbose, "1") == 0 ? LOG_LEVEL_INFO :
 		 LOG_LEVEL_WARN);

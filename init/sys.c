@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -83,6 +84,14 @@ int sys_open(const char *path, int flags)
 bool sys_fd_open(int fd)
 {
 	return fcntl(fd, F_GETFD) >= 0;
+}
+
+bool sys_fd_console(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) &&
+	       st.st_rdev == makedev(5, 1);
 }
 
 int sys_dup2(int fd, int to)

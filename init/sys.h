@@ -47,6 +47,9 @@ int sys_open(const char *path, int flags);
 /** sys_fd_open() - Whether descriptor @fd is open */
 bool sys_fd_open(int fd);
 
+/** sys_fd_console() - Whether descriptor @fd is /dev/console, by its number */
+bool sys_fd_console(int fd);
+
 /** sys_dup2() - dup2(2); the copy stays open across exec */
 int sys_dup2(int fd, int to);
 

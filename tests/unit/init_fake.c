@@ -38,6 +38,7 @@ static struct {
 	size_t nfiles, nfails, nchildren, child, nsignals, sig;
 	pid_t fork_pid;
 	bool contained;
+	unsigned int open, console;
 	uint64_t now_ns;
 } fake;
 
@@ -48,6 +49,7 @@ void fake_reset(void)
 	memset(&fake, 0, sizeof(fake));
 	fake.now_ns = NS_PER_S;
 	fake.fork_pid = 1000;
+	fake.open = 7;
 }
 
 void fake_file(const char *path, mode_t mode, const char *text)
@@ -99,6 +101,12 @@ void fake_fork(pid_t pid)
 void fake_contained(bool yes)
 {
 	fake.contained = yes;
+}
+
+void fake_stdio(unsigned int open, unsigned int console)
+{
+	fake.open = open;
+	fake.console = console;
 }
 
 void fake_advance(uint64_t ns)
@@ -249,8 +257,12 @@ int sys_open(const char *path, int flags)
 
 bool sys_fd_open(int fd)
 {
-	(void)fd;
-	return true;
+	return fake.open & 1U << fd;
+}
+
+bool sys_fd_console(int fd)
+{
+	return fake.console & 1U << fd;
 }
 
 int sys_dup2(int fd, int to)

@@ -41,6 +41,9 @@ void fake_fork(pid_t pid);
 /** fake_contained() - Whether we are in a PID namespace */
 void fake_contained(bool yes);
 
+/** fake_stdio() - Bit N: descriptor N is open, is a console */
+void fake_stdio(unsigned int open, unsigned int console);
+
 /** fake_advance() - Let time pass */
 void fake_advance(uint64_t ns);
 
