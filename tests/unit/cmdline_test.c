@@ -63,7 +63,7 @@ static void test_words(void **state)
 		{ "a=b=\"c d\"", "a=b=\"c d\"|" },
 		{ "K=\"a\"\"b\"", "K=a\"\"b|" },
 		{ "a -- b", "a|--|b|" },
-		{ "a\xa0" "b", "a|b|" },		/* a space to the kernel */
+		{ "a\xa0" "b", "a|b|" },	/* a space to the kernel */
 	};
 	char all[256], buf[64];
 

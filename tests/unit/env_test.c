@@ -440,7 +440,7 @@ static void test_too_long(void **state)
 		assert_int_equal(set(&e, env_name(i), v, &err), -EINVAL);
 		assert_string_equal(err.reason, "longer than 512 bytes");
 	}
-	for (size_t n = ENV_VALUE_MAX; n; n--) {	/* no reason overflows */
+	for (size_t n = ENV_VALUE_MAX; n; n--) { /* no overflow */
 		v[n] = '\0';
 		set(&e, ALIAS, v, &err);
 		set(&e, NET, v, &err);
@@ -561,7 +561,7 @@ static struct ipaddr random_ip(bool six)
 	if (!six)
 		return a;
 	a.b[0] = 0xfd;
-	for (int i = 1; i < 16; i++)		/* many zeros, to be shortened */
+	for (int i = 1; i < 16; i++)	/* many zeros, to be shortened */
 		a.b[i] = rand() % 3 ? 0 : (uint8_t)rand();
 	return a;
 }

@@ -73,7 +73,6 @@ static void test_file(void **state)
 static void test_pass(void **state)
 {
 	int s[2], p[2], got[16], n, before = open_fds();
-	void (*old)(int);
 	char buf[16];
 
 	(void)state;
@@ -114,13 +113,25 @@ static void test_pass(void **state)
 	fd_close(&s[0]);
 	n = 16;
 	assert_int_equal(fd_recv(s[1], buf, sizeof(buf), got, &n), 0);
-	old = signal(SIGPIPE, SIG_DFL);		/* must not be needed */
 	assert_int_equal(fd_send(s[1], "e", 1, NULL, 0), -EPIPE);
-	signal(SIGPIPE, old);
 	fd_close(&s[1]);
 	fd_close(&p[0]);
 	fd_close(&p[1]);
 	assert_int_equal(open_fds(), before);
+}
+
+/* A peer that has gone is an error, not the end of the process */
+static void test_gone(void **state)
+{
+	void (*old)(int) = signal(SIGPIPE, SIG_DFL);
+	int s[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, s), 0);
+	fd_close(&s[0]);
+	assert_int_equal(fd_send(s[1], "e", 1, NULL, 0), -EPIPE);
+	fd_close(&s[1]);
+	signal(SIGPIPE, old);
 }
 
 /* 16 are the most; a sender that passes more gets them closed */
@@ -201,6 +212,7 @@ int fd_test(void)
 		cmocka_unit_test(test_flags),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_pass),
+		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_pass_many),
 		cmocka_unit_test(test_iov),
 	};

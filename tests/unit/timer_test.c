@@ -80,7 +80,8 @@ static void test_order(void **state)
 		for (int i = 0; i < N; i++) {
 			assert_int_equal(it[i].fired, due[i] <= now);
 			assert_int_equal(timer_armed(&it[i].t),
-					 due[i] > now && due[i] != TIMERQ_NEVER);
+					 due[i] > now &&
+					 due[i] != TIMERQ_NEVER);
 		}
 	}
 	for (int i = 0; i < N; i++)
