@@ -13,7 +13,7 @@
  * @pid1:	PID 1 started us, so the environment is complete
  * @once:	Configure, and leave
  * @bad_net:	A variable about the interface was refused: it is left alone
- * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed from argv
+ * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed
  * @root:	Prefix of the files that are written; "" except in tests
  * @ready_fd:	Pipe to PID 1; -1 for none
  * @token:	Given by PID 1; zero if there is none

@@ -18,7 +18,7 @@ int dial(const struct env_link *l, bool *done);
 /** dial_result() - What became of a connect: 0; -errno */
 int dial_result(int fd);
 
-/** dial_name() - "vsock:2:1024", "unix:/path" or "nic" into @buf; returns @buf */
+/** dial_name() - "vsock:2:1024", "unix:/path" or "nic" in @buf; returns it */
 const char *dial_name(const struct env_link *l, char *buf, size_t size);
 
 /** dial_remedy() - What to do about an error, to append to a message; or "" */

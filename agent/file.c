@@ -85,9 +85,9 @@ int file_read(const char *path, size_t max, char **out, size_t *len)
 static bool file_same(const char *path, struct span data)
 {
 	struct stat st;
-	size_t len;
+	size_t len = 0;
 	bool same;
-	char *old;
+	char *old = NULL;
 
 	if (stat(path, &st) || !S_ISREG(st.st_mode) ||
 	    (st.st_mode & 0444) != 0444 || (size_t)st.st_size != data.len)

@@ -54,7 +54,7 @@ int file_put(const struct file_where *w, struct span data, bool follow,
 /**
  * file_block() - Replace our marked block in a text
  * @old:	Text so far; everything outside our block is kept
- * @body:	New content of the block, of whole lines; empty removes the block
+ * @body:	New content of the block, of whole lines; empty removes it
  * @w:		The new text is appended here; test @w->bad
  *
  * Without a block so far, it is added at the end, on a line of its own.

@@ -83,7 +83,7 @@ static void fwd_set_state(struct fwd *f, enum fwd_state to)
 	f->state = to;
 }
 
-/* --- the TAP --------------------------------------------------------------- */
+/* --- the TAP ------------------------------------------------------------- */
 
 static void fwd_read_tap(struct fwd *f, bool on)
 {
@@ -223,7 +223,7 @@ static void fwd_input(struct link *l, const struct link_vnet *vh,
 		count_inc(drop_fwd_tap_bad);
 }
 
-/* --- the gateway ----------------------------------------------------------- */
+/* --- the gateway --------------------------------------------------------- */
 
 static void fwd_dial(struct fwd *f);
 

@@ -18,11 +18,12 @@
  * The TAP is ours for as long as we live: the interface keeps its carrier, its
  * addresses and its routes whatever becomes of the gateway.  While the link is
  * not up we do not read it: frames wait in the kernel, as many as its queue
- * holds, so that the first packets of a boot are not lost.  The same holds while
- * the stream is full.
+ * holds, so that the first packets of a boot are not lost.  It is the same
+ * while the stream is full.
  *
- * Copies     A frame is read from the TAP straight into the stream's send buffer
- *            (link_reserve), and written to it straight from the receive buffer.
+ * Copies     A frame is read from the TAP straight into the stream's send
+ *            buffer (link_reserve), and written to it straight from the
+ *            receive buffer.
  * Retries    10 ms, doubled up to 1 s, each less a random part of up to a
  *            quarter; anew from 10 ms once the link has been up.
  * Freeing    A link that is down is closed at the end of the turn.

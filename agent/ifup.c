@@ -301,8 +301,8 @@ int ifup_iface(struct nl *nl, struct report *r, const struct nl_link *l,
 	if (ip6)
 		rc6 = ifup_addr(nl, r, name, l->index, &e->ip6);
 	if (e->ip6.set && (!ip6 || ifup_no_ip6(rc6))) {
-		report_warn(r, "%s: this kernel has no IPv6, or it is switched off:"
-			    " MSB_NET_IPV6 is not used", name);
+		report_warn(r, "%s: this kernel has no IPv6, or it is switched"
+			    " off: MSB_NET_IPV6 is not used", name);
 		ip6 = false;
 		rc6 = 0;
 	}

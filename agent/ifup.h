@@ -11,9 +11,10 @@
 /*
  * ifup - configure interfaces
  *
- * Every step looks first, and changes only what is not as it should be: a second
- * run leaves no trace, not even a netlink event.  What the kernel or the
- * administrator added besides stays.  Errors go into the report.
+ * Every step looks first, and changes only what is not as it should be: a
+ * second run leaves no trace, and addresses and routes no netlink event.  What
+ * the kernel or the administrator added besides stays.  Errors go into the
+ * report.
  */
 
 #define IFUP_WAIT_MS	500	/* for a NIC whose driver is still probing */

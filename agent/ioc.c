@@ -20,7 +20,7 @@ static int ioc_name(struct ifreq *ifr, const char *ifname)
 			 sizeof(ifr->ifr_name));
 }
 
-/* Any socket does: Unix ones exist in every kernel, IPv4 ones need CONFIG_INET */
+/* Any socket does, and Unix ones exist even without CONFIG_INET */
 static int ioc_do(unsigned int request, struct ifreq *ifr)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), rc = 0;

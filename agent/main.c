@@ -30,7 +30,7 @@
 
 #define TUN_DIR		"/dev/net"
 #define TUN_NODE	"/dev/net/tun"
-#define TUN_MAJOR	10	/* misc, Documentation/admin-guide/devices.txt */
+#define TUN_MAJOR	10	/* admin-guide/devices.txt of Linux */
 #define TUN_MINOR	200
 #define AGENT_TIMERS	8	/* keepalive, dead, retry, and room */
 
@@ -57,7 +57,7 @@ static struct file_where agent_where(const struct agent *a)
 	return (struct file_where){ a->conf.root, a->conf.run_dir, "" };
 }
 
-/* --- files ----------------------------------------------------------------- */
+/* --- files --------------------------------------------------------------- */
 
 static void agent_ca(struct agent *a)
 {
@@ -113,7 +113,7 @@ static void agent_files(struct agent *a)
 		report_set(r, "DNS", "%s", dns);
 }
 
-/* --- interface ------------------------------------------------------------- */
+/* --- interface ----------------------------------------------------------- */
 
 /* devtmpfs has the node only where the driver is built in or was loaded */
 static int agent_tap_open(const char *name, uint32_t *features)
@@ -214,7 +214,7 @@ static void agent_net(struct agent *a)
 	fd_close(&fd);
 }
 
-/* --- probe ----------------------------------------------------------------- */
+/* --- probe --------------------------------------------------------------- */
 
 /* In the child: a short line to the pipe */
 static _Noreturn void agent_probe_child(const char *url, int fd)
@@ -280,7 +280,7 @@ static void agent_probe(struct agent *a)
 		fd_close(&a->probe.fd);
 }
 
-/* --- life ------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------- */
 
 static void agent_signal(struct ev_src *src, uint32_t events)
 {

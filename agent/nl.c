@@ -14,7 +14,7 @@
 
 #define NL_REQ		256	/* longest request we build */
 #define NL_TIMEOUT_S	2
-#define NL_DUMP_TRIES	4	/* a dump that a change interrupts starts anew */
+#define NL_DUMP_TRIES	4	/* a dump that is disturbed starts anew */
 
 int nl_open(struct nl *nl)
 {

@@ -234,7 +234,8 @@ void probe_json(const struct probe *p, struct wr *w)
 		long long value;
 	} numbers[] = {
 		{ "exit", p->exit }, { "status", p->status },
-		{ "resolve_us", p->resolve_us }, { "connect_us", p->connect_us },
+		{ "resolve_us", p->resolve_us },
+		{ "connect_us", p->connect_us },
 		{ "tls_us", p->tls_us }, { "first_byte_us", p->first_us },
 		{ "total_us", p->total_us },
 	};
@@ -255,11 +256,12 @@ void probe_json(const struct probe *p, struct wr *w)
 static void probe_usage(FILE *f)
 {
 	fputs("usage: msb-init probe URL [--json] [--cacert FILE]\n"
-	      "Fetches URL and prints how long each stage took.  Exit status: 0"
-	      " if there was an\n"
-	      "answer, else 3 name, 4 connection, 5 TLS, 6 HTTP status of 400 or"
-	      " more, 7 time is\n"
-	      "up, 2 wrong usage, 1 anything else.\n", f);
+	      "Fetches URL and prints how long each stage took.\n"
+	      "Exit status: 0 if there was an answer, 3 name not resolved,"
+	      " 4 no connection,\n"
+	      "5 TLS failed, 6 HTTP status of 400 or more, 7 time is up,"
+	      " 2 wrong usage,\n"
+	      "1 anything else.\n", f);
 }
 
 int agent_probe_main(int argc, char **argv)

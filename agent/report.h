@@ -17,7 +17,7 @@
 #define REPORT_KEYS	48
 #define REPORT_KEY	16
 #define REPORT_VALUE	240
-#define REPORT_ERRORS	8	/* ERROR1 to ERROR8; later ones are only logged */
+#define REPORT_ERRORS	8	/* ERROR1 and so on; more are only logged */
 #define REPORT_RUN_DIR	"/run/msb"
 #define REPORT_FILE	"status"
 

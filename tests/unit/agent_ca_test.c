@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,13 +157,14 @@ static void test_too_many(void **state)
 	const size_t len = strlen(PEM_CA);
 	char *in = malloc((CA_CERTS_MAX + 1) * len);
 	char *out = malloc((CA_CERTS_MAX + 2) * len);
+	struct wr w = wr_init(in, (CA_CERTS_MAX + 1) * len);
 	const char *why;
 
 	(void)state;
 	assert_non_null(in);
 	assert_non_null(out);
 	for (size_t i = 0; i <= CA_CERTS_MAX; i++)
-		memcpy(in + i * len, PEM_CA, len);
+		wr_bytes(&w, PEM_CA, len);
 	assert_int_equal(check(in, CA_CERTS_MAX * len, out,
 			       (CA_CERTS_MAX + 2) * len, &why), CA_CERTS_MAX);
 	assert_int_equal(check(in, (CA_CERTS_MAX + 1) * len, out,
@@ -171,7 +173,7 @@ static void test_too_many(void **state)
 	free(out);
 }
 
-/* --- with files ------------------------------------------------------------ */
+/* --- with files ---------------------------------------------------------- */
 
 static char root[64];
 
@@ -200,13 +202,20 @@ static int setup(void **state)
 	return mkdtemp(root) ? 0 : -1;
 }
 
+/* Remove a tree, however it was left */
+static int drop(const char *path, const struct stat *st, int kind,
+		struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
 static int teardown(void **state)
 {
-	char cmd[96];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", root);
-	return system(cmd);
+	return nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 #define DEBIAN	"/etc/ssl/certs/ca-certificates.crt"

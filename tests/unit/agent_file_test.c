@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,7 +75,7 @@ static void test_block(void **state)
 	}
 }
 
-/* --- with files ------------------------------------------------------------ */
+/* --- with files ---------------------------------------------------------- */
 
 static char root[64];
 
@@ -85,13 +86,20 @@ static int setup(void **state)
 	return mkdtemp(root) ? 0 : -1;
 }
 
+/* Remove a tree, however it was left */
+static int drop(const char *path, const struct stat *st, int kind,
+		struct FTW *ftw)
+{
+	(void)st;
+	(void)kind;
+	(void)ftw;
+	return remove(path);
+}
+
 static int teardown(void **state)
 {
-	char cmd[96];
-
 	(void)state;
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", root);
-	return system(cmd);
+	return nftw(root, drop, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static char *at(const char *path)
@@ -202,7 +210,7 @@ static void test_read(void **state)
 	free(text);
 }
 
-/* --- hosts and resolv.conf ------------------------------------------------- */
+/* --- hosts and resolv.conf ----------------------------------------------- */
 
 static void set(struct env *e, const char *name, const char *value)
 {

@@ -216,7 +216,7 @@ static void test_offloads(void **state)
 		assert_string_equal(fwd_offloads(t[i].f, text, 48), t[i].want);
 }
 
-/* --- configuration --------------------------------------------------------- */
+/* --- configuration ------------------------------------------------------- */
 
 #define HEX	"000102030405060708090a0b0c0d0eFf"
 
@@ -228,7 +228,8 @@ static void test_token(void **state)
 	} t[] = {
 		{ HEX, 0 }, { HEX "\n", 0 }, { HEX "\n\n", -EBADMSG },
 		{ HEX "0", -EBADMSG }, { " " HEX, -EBADMSG },
-		{ "g00102030405060708090a0b0c0d0e0f", -EBADMSG }, { "", -EBADMSG },
+		{ "", -EBADMSG },
+		{ "g00102030405060708090a0b0c0d0e0f", -EBADMSG },
 		{ "0x0102030405060708090a0b0c0d0e0f", -EBADMSG },
 	};
 	uint8_t token[HELLO_TOKEN_LEN];
@@ -293,7 +294,8 @@ static void test_env(void **state)
 		{ "MSB_NET", "iface=eth0,mac=02:00:00:00:00:01,mtu=70000", true,
 		  "MSB_NET: invalid MTU: 70000 (at offset " },
 		{ "MSB_LINK", "x", true, "MSB_LINK: " },
-		{ "MSB_NET_IPV4", "addr=10.0.0.2/30,gw=10.0.0.1", true, "MSB_N" },
+		{ "MSB_NET_IPV4", "addr=10.0.0.2/30,gw=10.0.0.1", true,
+		  "MSB_NET" },
 		{ "MSB_HOSTNAME", "w1", false, "" },
 		{ "MSB_NET", "  ", false, "" },
 	};
