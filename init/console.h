@@ -9,8 +9,8 @@
  *
  * Those that are closed become /dev/console; without that /dev/null, or the
  * root directory, so that no other file lands there.  To be called again when
- * /dev is mounted: the kernel opens /dev/console for PID 1 if it can, but that of
- * the initramfs, which is hidden then, so that ttyname() would not find it.
+ * /dev is mounted: the kernel opens /dev/console for PID 1 if it can, but that
+ * of the initramfs, which is hidden then: ttyname() would not find it.
  */
 void console_open(bool first);
 

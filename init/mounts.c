@@ -108,7 +108,7 @@ int mounts_essential(void)
 		if (rc == 0)
 			continue;
 		missing += table[i].vital;
-		/* What an optional one may be: not built, or not ours to mount */
+		/* An optional one may be not built, or not ours to mount */
 		log_at(table[i].vital ? LOG_LEVEL_ERR :
 		       rc == -ENODEV || rc == -ENOENT || rc == -EPERM ?
 		       LOG_LEVEL_INFO :

@@ -146,7 +146,7 @@ void pid1_reap(struct pid1 *p);
 /** What the absence of MSB_END=1 tells */
 enum pid1_end {
 	PID1_END_FINE,		/* it is there, or nobody needs it */
-	PID1_END_FULL,		/* not there, and the line is as long as can be */
+	PID1_END_FULL,		/* not there, and the line is full */
 	PID1_END_PARTS,		/* not there, and other variables are missing */
 };
 

@@ -36,8 +36,8 @@ bool shutdown_pseudo(struct span type);
  *
  * Newest first, and again until nothing changes: mounts may be stacked, or hide
  * one another.  To be called when all processes are gone, and between two
- * sync().  In a PID namespace this does nothing: read-only is a state of the file
- * system, not of the mount, and those are the host's.
+ * sync().  In a PID namespace this does nothing: read-only is a state of the
+ * file system, not of the mount, and those are the host's.
  *
  * Return: how many are left that can still be written to, each reported
  */

@@ -17,7 +17,7 @@
 #include "init/sys.h"
 
 #define OOM_FILE	"/proc/self/oom_score_adj"
-#define HEAD_MAX	4096	/* an ELF file's PT_INTERP is on its first page */
+#define HEAD_MAX	4096	/* ELF: PT_INTERP is on the first page */
 
 void spawn_env_init(struct spawn_env *e, char *const *base)
 {
@@ -87,8 +87,10 @@ int spawn_find(const char *name, const char *path, char *buf, size_t size)
 		return span_copy(span_str(name), buf, size);
 	while (more && *name) {
 		dir = span_cut(&dirs, ':', &more);
+		if (!dir.len)
+			dir = span_str(".");
 		n = snprintf(buf, size, "%.*s/%s", (int)MIN(dir.len, size),
-			     dir.len ? (const char *)dir.p : ".", name);
+			     (const char *)dir.p, name);
 		if (n < 0 || (size_t)n >= size)
 			return -ENAMETOOLONG;
 		if (spawn_executable(buf))

@@ -37,8 +37,8 @@ struct spawn_env {
 
 /**
  * spawn_env_init() - Begin with an environment
- * @base:	NULL-terminated; its entries are borrowed as long as @e lives.  What
- *		is over SPAWN_ENV_MAX is left out, with a warning
+ * @base:	NULL-terminated; its entries are borrowed as long as @e lives.
+ *		What is over SPAWN_ENV_MAX is left out, with a warning
  */
 void spawn_env_init(struct spawn_env *e, char *const *base);
 

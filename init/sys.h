@@ -12,8 +12,8 @@
  *	 every one whose answer decides what it does
  *
  * A seam: the unit tests link their own definitions of all these functions in
- * place of sys.c, so that no test mounts, kills or reboots anything.  All return
- * 0 (or what is said) or -errno.
+ * place of sys.c, so that no test mounts, kills or reboots anything.  All
+ * return 0 (or what is said) or -errno.
  */
 
 /** sys_mount() - mount(2) */
@@ -73,8 +73,8 @@ ssize_t sys_read_file(const char *path, char *buf, size_t size);
 
 /**
  * sys_write_file() - Replace the content of a file
- * @mode:	If not 0 the file is created when it is missing, and gets exactly
- *		this mode
+ * @mode:	If not 0 the file is created when it is missing, and gets
+ *		exactly this mode
  */
 int sys_write_file(const char *path, mode_t mode, const char *text);
 
@@ -113,7 +113,7 @@ void sys_exit(int status);
 /** sys_setsid() - setsid(2) */
 int sys_setsid(void);
 
-/** sys_ctty() - Make the terminal at @fd ours (TIOCSCTTY), unless it is taken */
+/** sys_ctty() - Make the terminal at @fd ours, unless it is taken */
 int sys_ctty(int fd);
 
 /** sys_getpgid() - getpgid(2) */

@@ -10,8 +10,8 @@
  * init_fake - a world for PID 1: takes the place of init/sys.c
  *
  * Calls that change something are written down, one line each, and succeed
- * unless told otherwise.  Calls that ask are answered from what the test has put
- * into the world.
+ * unless told otherwise.  Calls that ask are answered from what the test has
+ * put into the world.
  */
 
 /** fake_reset() - An empty world: no file, no child, time 1 s */

@@ -34,7 +34,7 @@ int init_pid1_test(void);
 #define KILL_ALL	"kill -1 9\nkill -1 18\n"
 #define POWER_OFF	"sync\nsync\nreboot 4321fedc\nreboot 1234567\n"
 
-/* A cell: from, event, to; then the event that follows, the calls, the timers */
+/* From, event, to; then the event that follows, the calls, the timers */
 #define KEEP	-1	/* as it was */
 static const struct cell {
 	enum pid1_state from;

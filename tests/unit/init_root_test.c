@@ -26,7 +26,8 @@ static void test_parse(void **state)
 		{ "", { .flags = 0 } },
 		{ "quiet root=/dev/vda ro", { "/dev/vda", "", "", "",
 					      MS_RDONLY } },
-		{ "ro rw root=/dev/a root=/dev/b", { "/dev/b", "", "", "", 0 } },
+		{ "ro rw root=/dev/a root=/dev/b",
+		  { "/dev/b", "", "", "", 0 } },
 		{ "root=/dev/a rootfstype=xfs rootflags=noatime "
 		  "init=/sbin/init rootwait",
 		  { "/dev/a", "xfs", "noatime", "/sbin/init", 0 } },

@@ -68,6 +68,7 @@ static void test_find(void **state)
 		{ "data",	"/usr/bin:/bin",	-EACCES,  NULL },
 		{ "dir",	"/bin",			-EACCES,  NULL },
 		{ "",		"/bin",			-ENOENT,  NULL },
+		{ "here",	"/bin::/sbin",		0,	  "./here" },
 		{ "/x/gone",	"/bin",			0,	  "/x/gone" },
 		{ "ls",		"/a-directory-with-a-long-name:/bin",
 							-ENAMETOOLONG, NULL },
@@ -76,6 +77,7 @@ static void test_find(void **state)
 	(void)state;
 	fake_file("/bin/ls", S_IFREG | 0755, NULL);
 	fake_file("/bin/data", S_IFREG | 0644, NULL);
+	fake_file("./here", S_IFREG | 0755, NULL);
 	fake_file("/bin/dir", S_IFDIR | 0755, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char buf[24];
@@ -168,8 +170,8 @@ static void test_exec_fails(void **state)
 		int status;
 		const char *said;
 	} cases[] = {
-		{ "gone",	0,	  127, "gone: there is no such program" },
-		{ "/x/gone",	-ENOENT,  127, "/x/gone: there is no such prog" },
+		{ "gone",	0,	  127, "gone: there is no such" },
+		{ "/x/gone",	-ENOENT,  127, "/x/gone: there is no such" },
 		{ "data",	0,	  126, "data: Permission denied" },
 		{ "script",	-ENOENT,  127,
 		  "/bin/script: its interpreter /bin/rc is missing" },

@@ -40,6 +40,8 @@ static void feed(struct watch *w, const char *s, size_t step, char *out)
 	}
 }
 
+#define DROP(why)	"drop_watch_" #why
+
 static const struct {
 	const char *in, *events, *token, *bundle, *reason, *counter;
 } cases[] = {
@@ -47,22 +49,22 @@ static const struct {
 	{ "READY=1\n",			"R",  "",    "",   "",	NULL },
 	{ "READY=1",			"",   "",    "",   "",	NULL },
 	{ "READY=0\n",			"",   "",    "",   "",	NULL },
-	{ "READY\n",			"",   "",    "",   "",	"drop_watch_form" },
-	{ "=1\n",			"",   "",    "",   "",	"drop_watch_form" },
-	{ "\n",				"",   "",    "",   "",	"drop_watch_form" },
+	{ "READY\n",			"",   "",    "",   "",	DROP(form) },
+	{ "=1\n",			"",   "",    "",   "",	DROP(form) },
+	{ "\n",				"",   "",    "",   "",	DROP(form) },
 	{ "FAILED=no link\n",		"F",  "",    "",   "no link", NULL },
 	{ "FAILED=\nREADY=1\n",		"FR", "",    "",   "",	NULL },
 	{ "IFACE=eth0\nX=y=z\nREADY=1\n", "R", "",   "",   "",	NULL },
 	{ "TOKEN=" HEX32 "\nREADY=1\n",	"R",  HEX32, "",   "",	NULL },
-	{ "TOKEN=" HEX32 "0\n",		"",   "",    "",   "",	"drop_watch_token" },
-	{ "TOKEN=" HEX32 "\nTOKEN=\n",	"",   HEX32, "",   "",	"drop_watch_token" },
+	{ "TOKEN=" HEX32 "0\n",		"",   "",    "",   "",	DROP(token) },
+	{ "TOKEN=" HEX32 "\nTOKEN=\n",	"",   HEX32, "",   "",	DROP(token) },
 	{ "TOKEN=x123456789abcdef0123456789abcdef\n",
-					"",   "",    "",   "",	"drop_watch_token" },
+					"",   "",    "",   "",	DROP(token) },
 	{ "TOKEN=ffffffffffffffffffffffffffffffff\nTOKEN=" HEX32 "\n",
 					"",   HEX32, "",   "",	NULL },
 	{ "CA_BUNDLE=/a/b.pem\n",	"",   "",    "/a/b.pem", "", NULL },
 	{ "CA_BUNDLE=/a\nCA_BUNDLE=\n",	"",   "",    "",   "",	NULL },
-	{ "CA_BUNDLE=/a\nCA_BUNDLE=b\n", "",  "",    "/a", "",	"drop_watch_path" },
+	{ "CA_BUNDLE=/a\nCA_BUNDLE=b\n", "",  "",    "/a", "",	DROP(path) },
 };
 
 static void test_lines(void **state)
