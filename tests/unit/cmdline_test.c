@@ -14,12 +14,12 @@
 /* A copy of exactly the right length, so that over-reads are noticed */
 static struct span heap(const char *s)
 {
-	size_t n = strlen(s);
-	uint8_t *copy = malloc(n ? n : 1);
+	struct span in = span_str(s);
+	uint8_t *copy = malloc(in.len ? in.len : 1);
 
 	assert_non_null(copy);
-	memcpy(copy, s, n);
-	return (struct span){ copy, n };
+	memcpy(copy, in.p, in.len);
+	return (struct span){ copy, in.len };
 }
 
 static void release(struct span s)

@@ -174,9 +174,10 @@ static void test_tlv(void **state)
 				 cases[i].rc);
 	}
 	/* The longest that is allowed, and one byte more */
+	memset(buf, 0, sizeof(buf));
 	for (size_t n = HELLO_MAX; n <= HELLO_MAX + 1; n++) {
 		memcpy(buf, wire, HELLO_LEN);
-		memcpy(buf + HELLO_LEN, "\0\1", 2);
+		buf[HELLO_LEN + 1] = 1;
 		buf[HELLO_LEN + 2] = (char)((n - HELLO_LEN - 4) >> 8);
 		buf[HELLO_LEN + 3] = (char)(n - HELLO_LEN - 4);
 		buf[6] = (char)(n >> 8);

@@ -56,6 +56,7 @@ static void test_text(void **state)
 		{ "\xc2\x9b", "\\x9b" },		/* C1 CSI */
 		{ "gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80",
 		  "gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80" },
+		/* NOLINTNEXTLINE(misc-misleading-bidirectional): the point */
 		{ "\xe2\x80\xae", "\\u202e" },		/* turns text round */
 		{ "\xe2\x80\xa8", "\\u2028" },
 		{ "a\xff" "b\xc3", "a\xef\xbf\xbd" "b\xef\xbf\xbd" },
