@@ -106,21 +106,36 @@ static void put_text(struct wr *w, struct span msg, bool json, size_t tail)
 	}
 }
 
-static void put_time(struct wr *w)
+/*
+ * UTC, proleptic Gregorian.  gmtime_r() of glibc opens /etc/localtime the first
+ * time, which an isolated process may not.  Years are counted from March, so
+ * that the leap day is the last of a year: 153 days make five months from March
+ * or August on, and 146 097 days make 400 years.
+ */
+static void put_time(struct wr *w, struct timespec ts)
 {
-	struct timespec ts;
-	struct tm tm;
+	uint64_t sec = (uint64_t)ts.tv_sec, days = sec / 86400 + 719468;
+	unsigned int era = (unsigned int)(days / 146097);
+	unsigned int day = (unsigned int)(days % 146097);
+	unsigned int year = (day - day / 1460 + day / 36524 - day / 146096) /
+			    365;
+	unsigned int month;
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	gmtime_r(&ts.tv_sec, &tm);
-	wr_fmt(w, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ", tm.tm_year + 1900,
-	       tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-	       ts.tv_nsec / (long)NS_PER_MS);
+	day -= 365 * year + year / 4 - year / 100;
+	month = (5 * day + 2) / 153;
+	day -= (153 * month + 2) / 5;
+	year += 400 * era + (month >= 10);
+	month = month < 10 ? month + 3 : month - 9;
+	wr_fmt(w, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year, month, day + 1,
+	       (unsigned int)(sec / 3600 % 24), (unsigned int)(sec / 60 % 60),
+	       (unsigned int)(sec % 60),
+	       (unsigned int)((uint64_t)ts.tv_nsec / NS_PER_MS));
 }
 
 static void put_record(struct wr *w, enum log_level l, struct span msg)
 {
 	struct span program = span_str(sink.program);
+	struct timespec ts;
 
 	if (!program.len)
 		program = span_str(program_invocation_short_name);
@@ -132,8 +147,9 @@ static void put_record(struct wr *w, enum log_level l, struct span msg)
 		wr_u8(w, '\n');
 		break;
 	case LOG_SINK_JSON:
+		clock_gettime(CLOCK_REALTIME, &ts);
 		wr_fmt(w, "{\"time\":\"");
-		put_time(w);
+		put_time(w, ts);
 		wr_fmt(w, "\",\"level\":\"%s\",\"program\":\"", levels[l].text);
 		put_text(w, program, true, RECORD_MAX / 2);
 		wr_fmt(w, "\",\"msg\":\"");

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/count.h"
@@ -100,7 +101,10 @@ static void test_levels(void **state)
 
 static void test_json(void **state)
 {
+	char today[32];
+	struct tm tm;
 	const char *p;
+	time_t now;
 
 	(void)state;
 	log_init(out[1], "pr\"og", LOG_SINK_JSON, LOG_LEVEL_INFO);
@@ -108,6 +112,11 @@ static void test_json(void **state)
 	p = take();
 	assert_memory_equal(p, "{\"time\":\"20", 11);
 	assert_int_equal(p[9 + 23], 'Z');
+	now = time(NULL);
+	assert_non_null(gmtime_r(&now, &tm));
+	strftime(today, sizeof(today), "%Y-%m-%dT%H:", &tm);
+	if (tm.tm_min || tm.tm_sec > 2)		/* else the hour may be over */
+		assert_memory_equal(p + 9, today, 14);
 	assert_string_equal(p + 9 + 24,
 		"\",\"level\":\"info\",\"program\":\"pr\\\"og\","
 		"\"msg\":\"a\\\"b\\\\c\\u000a\\u0001\xef\xbf\xbd\\u0080/\"}\n");
