@@ -202,26 +202,10 @@ static int ca_bundle_edit(const struct file_where *w, struct span pem,
 	return rc;
 }
 
-/* Whether bundle @i is one of those before it under another name */
-static bool ca_seen(const struct file_where *where, size_t i)
-{
-	struct file_where w = *where;
-	char path[PATH_MAX];
-	struct stat a, b;
-
-	w.path = ca_bundles[i];
-	if (file_path(&w, path, sizeof(path)) || stat(path, &a))
-		return false;
-	while (i--) {
-		w.path = ca_bundles[i];
-		if (!file_path(&w, path, sizeof(path)) && !stat(path, &b) &&
-		    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-			return true;
-	}
-	return false;
-}
-
-/* Every bundle there is; the default one is made if there is none */
+/*
+ * Every bundle there is; the default one is made if there is none.  One under
+ * two names has what it needs when the second comes.
+ */
 static int ca_edit_all(const struct file_where *where, struct span pem,
 		       struct ca_result *res)
 {
@@ -229,8 +213,6 @@ static int ca_edit_all(const struct file_where *where, struct span pem,
 	int rc, first = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(ca_bundles); i++) {
-		if (ca_seen(where, i))
-			continue;
 		w.path = ca_bundles[i];
 		rc = ca_bundle_edit(&w, pem, false);
 		if (rc == -ENOENT)

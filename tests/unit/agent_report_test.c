@@ -87,7 +87,7 @@ static void test_pipe(void **state)
 	report_set(&r, "T_START", "%d", 5);
 	report_set(&r, "STATE", "%s", "not for the pipe");
 	report_set(&r, "IFACE", "%s", "eth0");
-	report_stage(&r, "T_CONNECTED");	/* nothing before READY */
+	report_stage(&r, "T_START");		/* nothing before READY */
 	report_tell(&r, "TOKEN", "00");		/* but this at once */
 	assert_string_equal(heard(p[0]), "TOKEN=00\n");
 	report_ready(&r);
