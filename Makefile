@@ -269,6 +269,8 @@ $(H)/gen/stamp: gateway/seccomp.sh $(HOST_SRC)
 	$(Q)cmp -s $(@D)/new $(@D)/seccomp_list.h || \
 		cp $(@D)/new $(@D)/seccomp_list.h
 	$(Q)rm -f $(@D)/new; touch $@
+# Without a rule of its own the header would be looked at before it is made
+$(H)/gen/seccomp_list.h: $(GEN) ;
 
 $(G)/obj/%.o: %.c $(G)/obj/flags | $(GUEST_DEPS)
 	$(Q)mkdir -p $(@D); $(call say,MUSL,$<)

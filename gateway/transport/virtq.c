@@ -58,7 +58,7 @@ static uint64_t page_of(const struct stat *st)
 	return block > page && !(block & (block - 1)) ? block : page;
 }
 
-/* #syscalls fstat mmap munmap */
+/* #syscalls fstat newfstatat mmap munmap */
 static int map_region(struct virtq_region *r, const struct vhost_region *t,
 		      int fd)
 {

@@ -190,6 +190,7 @@ static void write_file_head(struct pcap *p)
 	struct stat st;
 
 	memcpy(&head[1], version, sizeof(version));
+	/* #syscalls fstat newfstatat */
 	if (fstat(p->fd, &st) < 0)
 		pcap_stop(p, errno);
 	else if (!S_ISREG(st.st_mode) || st.st_size == 0)
