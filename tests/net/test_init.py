@@ -1,7 +1,7 @@
 """msb-init as PID 1 of a PID namespace.
 
-Always in a user namespace of its own, even for root: what PID 1 does to mounts,
-to /proc and to processes must not reach the machine that runs the tests.
+Always in a user namespace, even for root, and with a /run of its own: what
+PID 1 does must not reach the machine that runs the tests.
 """
 import os
 import pathlib
@@ -16,8 +16,9 @@ import pytest
 
 BUILD = pathlib.Path(os.environ.get("MSB_BUILD", "build")).resolve()
 INIT = BUILD / "guest" / "msb-init"
-UNSHARE = ["unshare", "-Urnmpf", "--mount-proc", "env", "-i",
-           "PATH=/usr/local/bin:/usr/bin:/bin"]
+SPACE = ["unshare", "-Urnmpf", "--mount-proc", "sh", "-c"]
+UNSHARE = SPACE + ['mount -t tmpfs run /run && exec env -i "$@"', "sh",
+                   "PATH=/usr/local/bin:/usr/bin:/bin"]
 LAST = "msb-init: workload exited with status %d"
 
 pytestmark = pytest.mark.skipif(not INIT.exists(), reason=f"no {INIT}")
@@ -74,7 +75,7 @@ def test_workload_process():
     lines, _ = boot(
         "echo oom $(cat /proc/self/oom_score_adj) $(cat /proc/1/oom_score_adj);"
         "echo session $(cut -d' ' -f 1,5,6 /proc/$$/stat);"
-        "echo fds; ls /proc/$$/fd; echo pwd $PWD;"
+        "echo fds $(ls /proc/self/fd); echo pwd $PWD;"
         "grep -E '^Sig(Blk|Ign)' /proc/$$/status; env")
     text = "\n".join(lines)
     assert re.search(r"^oom 0 ", text, re.M)
@@ -82,7 +83,8 @@ def test_workload_process():
     pid, group, session = re.search(r"^session (\d+) (\d+) (\d+)$", text,
                                     re.M).groups()
     assert pid == group == session
-    assert re.search(r"^fds\n0\n1\n2\npwd /$", text, re.M)
+    assert "fds 0 1 2 3" in lines       # 3 is the directory that ls reads
+    assert "pwd /" in lines
     assert "SigBlk:\t0000000000000000" in lines
     assert "SigIgn:\t0000000000000000" in lines
     assert "TERM=linux" in lines
@@ -107,8 +109,8 @@ def test_missing_interpreter(tmp_path):
     (etc / "msb" / "workload").write_bytes(script.read_bytes())
     (etc / "msb" / "workload").chmod(0o755)
     # The workload of the file is executed by PID 1 itself, not by a shell
-    cmd = ["unshare", "-Urnmpf", "--mount-proc", "sh", "-c",
-           f"mount --bind {etc} /etc && exec env -i {INIT}"]
+    cmd = SPACE + [f"mount -t tmpfs run /run && mount --bind {etc} /etc && "
+                   f"exec env -i {INIT}"]
     p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=30)
     lines = p.stdout.splitlines()
@@ -162,6 +164,7 @@ def test_agent_is_started_again():
 def test_works_without_proc():
     cmd = ["unshare", "-Urnmpf", "sh", "-c",
            "mount -t tmpfs none /proc && mkdir /proc/self && "
+           "mount -t tmpfs run /run && "
            f"exec env -i MSB_EXEC='echo alive; exit 4' {INIT}"]
     p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=30)
