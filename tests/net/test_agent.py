@@ -536,11 +536,11 @@ def test_small_mtu_with_ipv6_is_refused(guest):
 def test_gateway_outside_the_prefix(guest):
     env = {"MSB_NET": NET["MSB_NET"],
            "MSB_NET_IPV4": "addr=10.0.0.2/32,gw=10.0.9.1",
-           "MSB_NET_IPV6": "addr=fd00::2/128,gw=fe80::1"}
+           "MSB_NET_IPV6": "addr=fd00::2/128,gw=fd99::1"}
     guest.agent(env=env).up()
     before = state(guest)
     assert "default via 10.0.9.1 dev eth0" in before and "onlink" in before
-    assert "default via fe80::1 dev eth0" in before
+    assert "default via fd99::1 dev eth0" in before
     guest.agents[0].kill()
     with quiet(guest, "10.0", "default"):
         guest.agent(env=env).up()
