@@ -76,7 +76,7 @@ def test_workload_process():
         "echo oom $(cat /proc/self/oom_score_adj) $(cat /proc/1/oom_score_adj);"
         "echo session $(cut -d' ' -f 1,5,6 /proc/$$/stat);"
         "echo fds $(ls /proc/self/fd); echo pwd $PWD;"
-        "grep -E '^Sig(Blk|Ign)' /proc/$$/status; env")
+        "grep -E '^Sig(Blk|Ign)' /proc/self/status; env")
     text = "\n".join(lines)
     assert re.search(r"^oom 0 ", text, re.M)
     # Its own session and its own process group
