@@ -38,6 +38,7 @@ COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
  * @sndbuf:	SO_SNDBUF when it was last asked for
  * @outq:	Upper bound of what lies unacknowledged in the send queue
  * @out_wait:	An edge of EPOLLOUT was asked for
+ * @held:	A plain peek left off at its bound: no edge will tell of the rest
  */
 struct tflow {
 	struct tcp_relay *r;
@@ -47,7 +48,8 @@ struct tflow {
 	struct ipaddr next;
 	uint32_t bucket, sndbuf, outq;
 	size_t peek_pos;
-	bool has_next, connected, peek_off, out_wait, rdhup, dead;
+	bool has_next, connected, peek_off, out_wait, held, rdhup;
+	bool dead;
 };
 
 struct tcp_relay {
@@ -406,6 +408,7 @@ static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 	ssize_t got;
 
 	if (off + len > PLAIN_PEEK_MAX) {
+		f->held = true;
 		if (off >= PLAIN_PEEK_MAX)
 			return 0;
 		len = PLAIN_PEEK_MAX - off;
@@ -461,6 +464,10 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 		return;
 	}
 	f->r->st.down_bytes += n;
+	if (f->held) {
+		f->held = false;
+		tcp_readable(c);
+	}
 	/* What was peeked is there: this takes all of it, or the flow is over */
 	while (n) {
 		ssize_t got = recv(f->src.fd, NULL, n,
