@@ -32,10 +32,11 @@ struct vhost_user;
 /**
  * struct vhost_user_cfg - What the device offers
  * @guest_cid:	Answered to VHOST_USER_GET_CONFIG
- * @ports:	vsock ports that accept streams from the guest
- * @accept:	A stream came; the callee installs its callbacks. Returns 0, or a
- *		negative errno to refuse it (RST). The stream's memory belongs to
- *		the device and is gone after stream_close()
+ * @ports:	vsock ports that accept streams from the guest; borrowed for the
+ *		device's life
+ * @accept:	A stream came; the callee installs its callbacks. Returns 0, or
+ *		a negative errno to refuse it (RST). The stream's memory belongs
+ *		to the device and is gone after stream_close()
  * @vmm:	A VMM came (true) or went
  */
 struct vhost_user_cfg {

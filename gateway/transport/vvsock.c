@@ -55,7 +55,7 @@ static void conn_check_eof(struct vvsock_conn *c)
 	if (c->peer_shut == (VSOCK_SHUT_RCV | VSOCK_SHUT_SEND))
 		vvsock_conn_gone(c, c->shut ? 0 : -ECONNRESET, true);
 	else if (c->eof_told && c->shut && !(c->owed & 1u << VSOCK_OP_SHUTDOWN))
-		vvsock_conn_gone(c, 0, true);	/* both have ended as they wanted */
+		vvsock_conn_gone(c, 0, true);	/* as both wanted */
 }
 
 /* Keep what was not taken, from @off on */
@@ -249,7 +249,7 @@ static void request(struct vvsock *vv, const struct vsock_hdr *h)
 	}
 	if (vv->cfg.accept(vv->cfg.accept_arg, &c->stream, c->port)) {
 		count_inc(drop_vvsock_refused);
-		vvsock_conn_ops.close(&c->stream);		/* with a reset */
+		vvsock_conn_ops.close(&c->stream);	/* with a reset */
 		return;
 	}
 	if (c->state != VVSOCK_STATE_OPEN)
@@ -419,12 +419,14 @@ static void conn_ask(struct vvsock_conn *c)
 static void conns_drained(struct vvsock *vv)
 {
 	for (struct vvsock_conn *c = vv->conns; c && !vv->broken; c = c->next) {
+		uint32_t want = MIN(c->peer_alloc, VVSOCK_RECORD);
+
 		if (c->state != VVSOCK_STATE_OPEN || !c->stream.full)
 			continue;
 		if (vvsock_conn_has_room(c)) {
 			vv->ask_ns = ASK_MIN_NS;
 			stream_drained(&c->stream);
-		} else if (vvsock_conn_credit(c) < MIN(c->peer_alloc, VVSOCK_RECORD)) {
+		} else if (vvsock_conn_credit(c) < want) {
 			conn_ask(c);
 		}
 	}

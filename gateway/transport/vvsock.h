@@ -16,8 +16,8 @@
  * -------------------
  * A connection is a struct stream in a slab of VVSOCK_STREAMS.
  *
- *	REQUEST --accept()--> OPEN --RST, reset, nonsense--> GONE --close--> CLOSED
- *	                      OPEN ----------stream_close()----------------> CLOSED
+ *	REQUEST --accept()--> OPEN --RST, reset, nonsense--> GONE
+ *	OPEN, GONE --stream_close()--> CLOSED
  *
  * In GONE the owner has been told by down() and still holds the stream; CLOSED
  * ones are freed at the end of the turn, after the RST that they owe is out.

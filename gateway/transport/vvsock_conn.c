@@ -143,7 +143,7 @@ void vvsock_conn_send_owed(struct vvsock_conn *c)
 		if (op == VSOCK_OP_CREDIT_REQUEST)
 			count_inc(vvsock_asked);
 		if (op == VSOCK_OP_SHUTDOWN)
-			vvsock_work_soon(c->vv);	/* maybe both have ended */
+			vvsock_work_soon(c->vv);	/* both ended? */
 	}
 }
 
@@ -197,8 +197,8 @@ static int room_grow(struct vvsock *vv)
 	rc = rx_pop(vv, &ch, r->iov + r->niov, VVSOCK_ROOM_IOV - r->niov);
 	if (rc <= 0)
 		return rc == 0 ? -EAGAIN : rc == -E2BIG ? -EMSGSIZE : -EPROTO;
-	r->chain[r->n++] = (struct vvsock_room_chain){ ch.head, r->niov, ch.n_in,
-						ch.in_len - VSOCK_HDR_LEN };
+	r->chain[r->n++] = (struct vvsock_room_chain){
+		ch.head, r->niov, ch.n_in, ch.in_len - VSOCK_HDR_LEN };
 	r->niov += ch.n_in;
 	return 0;
 }

@@ -16,7 +16,7 @@
 
 #define VHOST_HDR_LEN		12
 #define VHOST_REGIONS_MAX	8
-#define VHOST_CONFIG_MAX	256	/* of the device's configuration space */
+#define VHOST_CONFIG_MAX	256	/* configuration space of a device */
 #define VHOST_PAYLOAD_MAX	(12 + VHOST_CONFIG_MAX)
 
 #define VHOST_FLAG_VERSION	0x1u	/* two bits, and this is the value */
