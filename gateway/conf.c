@@ -350,7 +350,7 @@ static int one_flag(struct gw_conf *c, int argc, char **argv,
 	return v && !eq ? 2 : 1;
 }
 
-int conf_args(struct gw_conf *c, int argc, char **argv,
+int conf_flags(struct gw_conf *c, int argc, char **argv,
 	      int (*extra)(const char *flag, const char *value, void *arg),
 	      void *arg, char *err, size_t size)
 {

@@ -88,7 +88,7 @@ struct gw_conf {
 void conf_init(struct gw_conf *c);
 
 /**
- * conf_args() - Read the flags of a subcommand, and the file they name
+ * conf_flags() - Read the flags of a subcommand, and the file they name
  * @argc:	From the subcommand's own name on
  * @extra:	Called for a flag that is not of the common ones, with its value
  *		(NULL if none follows). Returns how many words it took: 1 or 2; 0
@@ -97,7 +97,7 @@ void conf_init(struct gw_conf *c);
  *
  * Return: 0; -EINVAL with @err set
  */
-int conf_args(struct gw_conf *c, int argc, char **argv,
+int conf_flags(struct gw_conf *c, int argc, char **argv,
 	      int (*extra)(const char *flag, const char *value, void *arg),
 	      void *arg, char *err, size_t size);
 

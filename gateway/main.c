@@ -185,7 +185,7 @@ static int cmd_run(int argc, char **argv)
 	int rc;
 
 	conf_init(&c);
-	if (conf_args(&c, argc, argv, NULL, NULL, err, sizeof(err)) < 0 ||
+	if (conf_flags(&c, argc, argv, NULL, NULL, err, sizeof(err)) < 0 ||
 	    derive(&c, err) < 0)
 		return usage_error(err);
 	log_init(STDERR_FILENO, "msb-gateway", c.log_sink, c.log_level);
@@ -254,7 +254,7 @@ static int cmd_env(int argc, char **argv)
 	struct wr w = wr_init(text, sizeof(text));
 
 	conf_init(&c);
-	if (conf_args(&c, argc, argv, env_flag, &cmdline, err,
+	if (conf_flags(&c, argc, argv, env_flag, &cmdline, err,
 		      sizeof(err)) < 0 || derive(&c, err) < 0 ||
 	    fill_env(&c, &e, err) < 0)
 		return usage_error(err);

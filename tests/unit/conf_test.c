@@ -30,7 +30,7 @@ static int args(struct gw_conf *c, const char *line, char *err, size_t size)
 	for (char *w = strtok_r(buf, " ", &save); w && argc < ARGS_MAX;
 	     w = strtok_r(NULL, " ", &save))
 		argv[argc++] = w;
-	return conf_args(c, argc, argv, NULL, NULL, err, size);
+	return conf_flags(c, argc, argv, NULL, NULL, err, size);
 }
 
 static void addr_is(const struct ipaddr *a, const char *text)
