@@ -84,6 +84,7 @@ static int set_family(enum conf_family *f, struct ipaddr *a, bool v6,
 {
 	struct ipaddr addr;
 
+	ASSERT(v);	/* the table says that this flag takes a value */
 	if (!strcmp(v, "auto"))
 		*f = CONF_FAMILY_AUTO;
 	else if (!strcmp(v, "on"))
@@ -324,15 +325,16 @@ static int one_flag(struct gw_conf *c, int argc, char **argv,
 		    void *arg, char *err, size_t size)
 {
 	const char *eq = strchr(argv[0], '='), *v = NULL;
-	size_t len = eq ? (size_t)(eq - argv[0]) : strlen(argv[0]);
+	struct span name = span_str(argv[0]);
 	unsigned int f;
 	int rc;
 
 	if (extra && (rc = extra(argv[0], argc > 1 ? argv[1] : NULL, arg)) > 0)
 		return rc;
+	if (eq)
+		name.len = (size_t)(eq - argv[0]);
 	for (f = 0; f < FLAG_NUM; f++)
-		if (strlen(flags[f].name) == len &&
-		    !memcmp(flags[f].name, argv[0], len))
+		if (span_is(name, flags[f].name))
 			break;
 	if (f == FLAG_NUM)
 		return fail(err, size, "unknown option %s; see --help", argv[0]);
@@ -389,11 +391,11 @@ static int derive4(struct gw_conf *c, char *err, size_t size)
 				    "the third of a /30, its gateway the one "
 				    "before: 10.0.0.2, not 10.0.0.1 or .3");
 	} else {
-		if (c->pool4_plen < 14 ? false :
-		    c->slot >= 1u << (30 - c->pool4_plen))
+		if (c->slot >= 1ull << (30 - c->pool4_plen))
 			return fail(err, size, "slot %u lies beyond "
-				    "interface.ipv4_pool, which has %u blocks",
-				    c->slot, 1u << (30 - c->pool4_plen));
+				    "interface.ipv4_pool, which has %llu "
+				    "blocks", c->slot,
+				    1ull << (30 - c->pool4_plen));
 		base = ipaddr_to_host4(&c->pool4);
 		guest = base + 4u * c->slot + 2;
 	}
@@ -427,7 +429,8 @@ static int derive6(struct gw_conf *c, char *err, size_t size)
 				    "gateway's, and the address must be "
 				    "unicast and not link-local");
 	} else {
-		if (c->pool6_plen > 48 && c->slot >= 1u << (64 - c->pool6_plen))
+		if (c->pool6_plen > 48 &&
+		    c->slot >= 1u << (64 - c->pool6_plen))
 			return fail(err, size, "slot %u lies beyond "
 				    "interface.ipv6_pool, which has %u "
 				    "prefixes", c->slot,

@@ -52,7 +52,7 @@ static _Noreturn void child_exec(const struct monitor_cfg *cfg, int ctl,
 	char *const argv[] = { (char *)(uintptr_t)"msb-gateway",
 			       (char *)(uintptr_t)"packet", NULL };
 	char *const envp[] = { NULL };
-	int parked[MONITOR_FDS_MAX + 2];
+	int parked[MONITOR_FDS_MAX + 2] = { 0 };
 	unsigned int n = cfg->nfds + 2;
 	sigset_t none;
 

@@ -35,6 +35,7 @@ static void cursor_skip(struct cursor *c, size_t n)
 /* Copy the next @n bytes, which must be there */
 static void cursor_copy(struct cursor *c, uint8_t *dst, size_t n)
 {
+	ASSERT(dst || !n);
 	while (n) {
 		size_t part = MIN(n, c->iov->iov_len - c->off);
 
