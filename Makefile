@@ -87,10 +87,13 @@ HOST_LIBS	:= -ljansson -lseccomp
 
 SAN		:= -O1 -g -fno-omit-frame-pointer \
 		   -fsanitize=address,undefined -fno-sanitize-recover=all
-TEST_FLAGS	:= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
+TEST_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 		   -DMSB_TEST $(CFLAGS)
 TEST_LIBS	:= $(T)/libbearssl.a -lmnl -lcurl $(HOST_LIBS)
-FUZZ_FLAGS	:= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
+# Tests hold both programs in one: a name that both have gets a prefix
+$(T)/obj/agent/%.o $(T)/obj/tests/unit/agent_%.o $(F)/obj/agent/%.o: \
+	BASE += -Dconf_args=agent_conf_args
+FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 		   -DMSB_TEST -fsanitize=fuzzer-no-link \
 		   -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CFLAGS)
 
