@@ -298,7 +298,7 @@ static int load_file(struct gw_conf *c, char *err, size_t size)
 static int find_file(struct gw_conf *c, int argc, char **argv, char *err,
 		     size_t size)
 {
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc && argv[i]; i++) {
 		const char *v = NULL;
 
 		if (!strcmp(argv[i], "--config") && i + 1 < argc)
