@@ -12,12 +12,10 @@
 #include "gateway/wire/ip6.h"
 
 #define HEADROOM	IP6_HDR_LEN	/* for the rebuilt header */
-#define FIRST_MIN	8		/* every upper layer has 8 bytes */
 
 COUNT(drop_frag_empty, "Fragments without payload");
 COUNT(drop_frag_size, "Fragments whose length is no multiple of 8");
 COUNT(drop_frag_long, "Fragments that end beyond the longest packet");
-COUNT(drop_frag_tiny, "First fragments shorter than 8 bytes");
 COUNT(drop_frag_overlap, "Fragments that overlap others: the set is refused");
 COUNT(drop_frag_end, "Fragments that contradict the end of their set");
 COUNT(drop_frag_duplicate, "Fragments that came twice");
@@ -319,8 +317,6 @@ static bool piece_ok(const struct frag_piece *f, size_t len)
 		count_inc(drop_frag_size);
 	else if (f->off + len > max)
 		count_inc(drop_frag_long);
-	else if (!f->off && len < FIRST_MIN)
-		count_inc(drop_frag_tiny);
 	else
 		return true;
 	return false;

@@ -10,7 +10,7 @@
  * -------------------
  * A set collects the pieces of one packet in a buffer of its own:
  *
- *	(none) --first piece--> OPEN --last hole filled--> whole: up to ip_input()
+ *	(none) --first piece--> OPEN --last hole filled--> up to ip_input()
  *	OPEN --overlap or contradiction--> DEAD --deadline--> (none)
  *
  * A DEAD set has no buffer; it swallows the pieces still to come (RFC 5722), so

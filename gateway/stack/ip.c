@@ -16,7 +16,7 @@
 
 /* ip - input; output is in ip_out.c */
 
-#define L4_HEAD		60	/* longest upper-layer header: TCP with options */
+#define L4_HEAD		60	/* longest header: TCP with options */
 #define TCP_CSUM_OFF	16
 #define DHCP_SERVER	67
 

@@ -96,8 +96,8 @@ int ip_send(struct netif *n, const struct ip_args *a, const struct iovec *iov,
  * ip_input() - Take one packet; called by netif.c and frag.c
  * @p:		@ip, @ip_head, @vh and @was_frag are set; csum_start counts from
  *		@ip
- * @iov:	The packet from its IP header on, link padding included: the first
- *		piece is @ip_head bytes at @ip. Changed during the call
+ * @iov:	The packet from its IP header on, link padding included: the
+ *		first piece is @ip_head bytes at @ip. Changed during the call
  */
 void ip_input(struct netif *n, struct pkt *p, struct iovec *iov, int cnt);
 

@@ -15,7 +15,7 @@
 /* ip - output; input is in ip.c */
 
 #define TTL_DEFAULT	64
-#define L4_HEAD		60	/* copied, so that the checksum can be put there */
+#define L4_HEAD		60	/* copied, to put the checksum there */
 #define HDR_MAX		(ETH_HDR_LEN + IP6_HDR_LEN + IP6_FRAG_LEN)
 
 COUNT(tx_packets, "IP packets to the guest");

@@ -10,7 +10,7 @@
 #include "gateway/wire/icmp6.h"
 #include "gateway/wire/ndp.h"
 
-#define HOP_LIMIT	255	/* from this link: no router can have passed it on */
+#define HOP_LIMIT	255	/* no router can have passed it on */
 #define CSUM_OFF	2
 
 COUNT(drop_ndp_malformed, "NDP messages that are malformed");
@@ -96,8 +96,10 @@ static void solicited(struct netif *n, const struct pkt *p,
 static void advertised(struct netif *n, const struct pkt *p,
 		       const struct ndp *m)
 {
-	if (ipaddr_is_any(&p->src) ||
-	    (!netif_is_guest(n, &m->target) && !ipaddr_is_linklocal(&m->target)))
+	bool own = netif_is_guest(n, &m->target) ||
+		   ipaddr_is_linklocal(&m->target);
+
+	if (ipaddr_is_any(&p->src) || !own)
 		count_inc(drop_ndp_target);
 	else if (m->solicited && ipaddr_is_multicast(&p->dst))
 		count_inc(drop_ndp_malformed);

@@ -18,8 +18,8 @@ bool neigh_is_ndp(uint8_t type);
 
 /**
  * neigh_input() - Take a message of neighbour discovery
- * @p:		ICMPv6 packet whose type is neigh_is_ndp(); nothing else is checked
- *		yet
+ * @p:		ICMPv6 packet whose type is neigh_is_ndp(); nothing else is
+ *		checked yet
  *
  * The gateway answers for every address but the guest's own.  A solicitation
  * that detects duplicates is answered only if it is for the gateway's address.

@@ -27,13 +27,13 @@
  *
  * Upwards there are only function pointers, installed by netif_set_l4().
  * Sending to the guest needs no neighbour resolution on the fast path: the
- * guest's MAC is the one of its latest valid frame, at first the configured one.
+ * guest's MAC is that of its latest valid frame, at first the configured one.
  *
  * A netif lives as long as the sandbox; links come and go.  Without a link,
  * output fails with -ENOTCONN.
  */
 
-#define NETIF_HEAD	256	/* Ethernet, IPv6 with options, TCP with options */
+#define NETIF_HEAD	256	/* Ethernet, IPv6 and TCP, with options */
 
 /**
  * struct netif_conf - Addresses of one guest; all fixed for its life
@@ -58,13 +58,13 @@ struct netif_conf {
  * @proto:	IPPROTO_TCP, _UDP, _ICMP or _ICMPV6, after extension headers
  * @ttl:	TTL or hop limit as received
  * @tos:	Traffic class
- * @vh:		Offload metadata of the frame; csum_start counts from @l4 here, and
- *		is 0: anything else was dropped
+ * @vh:		Offload metadata of the frame; csum_start counts from @l4 here,
+ *		and is 0: anything else was dropped
  * @l4:		Start of the upper layer, contiguous and safe for @l4_head bytes
  * @iov:	All of the upper layer, header included; the first piece is @l4
  * @len:	Bytes in @iov
- * @ip:		The packet from its IP header on, safe for @ip_head bytes: what an
- *		ICMP error quotes
+ * @ip:		The packet from its IP header on, safe for @ip_head bytes: what
+ *		an ICMP error quotes
  * @was_frag:	It came with a fragment header, or in pieces
  *
  * Everything is borrowed during the call.

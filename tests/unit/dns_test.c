@@ -44,7 +44,7 @@ static const struct {
 	size_t len, at, after;
 	const char *text;	/* NULL: refused */
 } names[] = {
-#define H12	"............"
+#define H12	"...........\0"
 #define C(name, in, at, after, text)	{ name, H12 in, sizeof(in) + 11, \
 					  12 + (at), 12 + (after), text }
 	C("root", "\0", 0, 1, "."),
@@ -54,12 +54,13 @@ static const struct {
 	C("pointer", "\1a\0\1b\xc0\x0c", 3, 7, "b.a"),
 	C("pointer only", "\1a\0\xc0\x0c", 3, 5, "a"),
 	C("two pointers", "\1a\0\1b\xc0\x0c\1c\xc0\x0f", 7, 11, "c.b.a"),
+	C("forward again", "\xc0\x0e\xc0\x0c\xc0\x0c", 4, 0, NULL),
 	C("to the root", "\0\xc0\x0c", 1, 3, "."),
 	C("to itself", "\xc0\x0c", 0, 0, NULL),
 	C("forward", "\xc0\x0e\1a\0", 0, 0, NULL),
 	C("loop", "\1a\xc0\x0c", 0, 0, NULL),
 	C("back and forth", "\xc0\x0e\xc0\x0c", 2, 0, NULL),
-	C("into the head", "\1a\0\xc0\x04", 3, 0, NULL),
+	C("into the head", "\1a\0\xc0\x0b", 3, 0, NULL),
 	C("beyond the end", "\1a\0\xff\xff", 3, 0, NULL),
 	C("torn pointer", "\1a\0\xc0", 3, 0, NULL),
 	C("torn label", "\3ab", 0, 0, NULL),

@@ -26,6 +26,7 @@ static struct {
 } got;
 
 static uint8_t msg[65536];	/* a datagram, or just bytes */
+static uint8_t proto4 = IPPROTO_UDP;
 
 static void up(void *arg, const struct pkt *p)
 {
@@ -70,7 +71,7 @@ static void piece(struct guest *g, bool v6, uint32_t id, size_t off,
 		n = guest_ip(b, G6, FAR6, IPPROTO_FRAGMENT, l4,
 			     len + IP6_FRAG_LEN);
 	} else {
-		n = guest_ip(b, G4, FAR4, IPPROTO_UDP, msg + off, len);
+		n = guest_ip(b, G4, FAR4, proto4, msg + off, len);
 		b[14 + 4] = (uint8_t)(id >> 8);
 		b[14 + 5] = (uint8_t)id;
 		b[14 + 6] = (uint8_t)((mf ? 0x20 : 0) | off >> 11);
@@ -142,7 +143,15 @@ static void interleaved_sets(void **state)
 		piece(g, false, id, 200, 200, false);
 		assert_whole(400);
 	}
-	/* the same id means two sets in two families */
+	/* the same id means two sets of two protocols */
+	proto4 = IPPROTO_TCP;
+	piece(g, false, 5, 0, 200, true);
+	proto4 = IPPROTO_UDP;
+	piece(g, false, 5, 200, 200, false);
+	assert_int_equal(got.calls, 0);
+	piece(g, false, 5, 0, 200, true);
+	assert_whole(400);
+	/* and of two families */
 	piece(g, false, 5, 0, 200, true);
 	make(true, 400);
 	piece(g, true, 5, 200, 200, false);

@@ -155,6 +155,13 @@ static void other_types(void **state)
 		guest_rx(g, NULL, b, guest_ip(b, s, d, proto, l4, 16), 0);
 		assert_int_equal(count_get("drop_icmp_type"), i + 1);
 	}
+	count_reset();
+	memset(l4, 0, sizeof(l4));
+	l4[0] = ICMP4_ECHO;
+	l4[1] = 1;
+	guest_l4_csum(G4, FAR4, 1, l4, sizeof(l4), 2);
+	guest_rx(g, NULL, b, guest_ip(b, G4, FAR4, 1, l4, 16), 0);
+	assert_int_equal(count_get("drop_icmp_type"), 1);
 	assert_int_equal(g->nout + got.echoes, 0);
 	guest_free(g);
 }
@@ -287,6 +294,14 @@ static void rate_limit(void **state)
 		guest_clear(g);
 	}
 	assert_int_equal(sent, 5);
+	/* a long silence is not saved up */
+	timerq_set_now(&g->tq, timerq_now(&g->tq) + 60 * NS_PER_S);
+	for (sent = 0; sent < 300; sent++) {
+		if (icmp_error(&ic, ICMP_ERR_TTL, &from, b + 14, len - 14, 0))
+			break;
+		guest_clear(g);
+	}
+	assert_int_equal(sent, 100);
 	guest_free(g);
 }
 

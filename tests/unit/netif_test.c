@@ -196,6 +196,20 @@ static void addresses(void **state)
 	}
 }
 
+/* A /31 has no broadcast address (RFC 3021) */
+static void point_to_point(void **state)
+{
+	uint8_t b[128], l4[32];
+	struct guest *g = fresh(0);
+	size_t n = guest_udp(l4, G4, "100.96.0.3", 1, 2, "abc", 3);
+
+	(void)state;
+	g->n.conf.plen4 = 31;
+	guest_rx(g, NULL, b, guest_ip(b, G4, "100.96.0.3", 17, l4, n), 0);
+	expect("/31", NULL);
+	guest_free(g);
+}
+
 static void inactive_family(void **state)
 {
 	uint8_t b[128], l4[32];
@@ -354,6 +368,17 @@ static void ip6_headers(void **state)
 			assert_true(got.csum_ok);
 		guest_free(g);
 	}
+	/* an extension header that goes on behind the packet, in its padding */
+	for (uint8_t plen = 0; plen < 16; plen++) {
+		struct guest *g = fresh(0);
+		size_t len = with_ext(b, 60, "\x11\1\1\14\0\0\0\0"
+				      "\0\0\0\0\0\0\0\0", 16);
+
+		b[14 + 5] = plen;
+		guest_rx(g, NULL, b, len, 0);
+		expect("in the padding", "drop_ip6_ext");
+		guest_free(g);
+	}
 	/* headers beyond the copied head */
 	for (size_t units = 1; units < 25; units++) {
 		struct guest *g = fresh(0);
@@ -425,6 +450,8 @@ static void offload(void **state)
 		{ "beyond", ALL, false, 17, { 1, 0, 0, 0, 34, 900 },
 		  "drop_vnet" },
 		{ "in IP", ALL, false, 17, { 1, 0, 0, 0, 14, 10 },
+		  "drop_ip_vnet_csum" },
+		{ "start", ALL, false, 17, { 1, 0, 0, 0, 36, 6 },
 		  "drop_ip_vnet_csum" },
 		{ "payload", ALL, false, 17, { 1, 0, 0, 0, 42, 0 },
 		  "drop_ip_vnet_csum" },
@@ -736,6 +763,7 @@ int netif_test(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ethernet),
 		cmocka_unit_test(addresses),
+		cmocka_unit_test(point_to_point),
 		cmocka_unit_test(inactive_family),
 		cmocka_unit_test(dhcp),
 		cmocka_unit_test(lengths),
