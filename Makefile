@@ -189,9 +189,11 @@ install: all			## to DESTDIR/PREFIX
 		$(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	$(Q)install -m 755 $(H)/msb-gateway $(DESTDIR)$(PREFIX)/bin
-	$(Q)install -m 755 $(G)/msb-init rootfs/bake rootfs/run $(LIBEXEC)
-	$(Q)install -m 644 man/msb-gateway.1 $(DESTDIR)$(PREFIX)/share/man/man1
-	$(Q)install -m 644 man/msb-init.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(Q)install -m 755 $(G)/msb-init rootfs/bake rootfs/run \
+		rootfs/initramfs $(LIBEXEC)
+	$(Q)install -m 644 rootfs/tree.sh $(LIBEXEC)
+	$(Q)$(foreach m,$(wildcard man/*.1 man/*.8),install -m 644 $(m) \
+		$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)));)
 
 # --- what the machine must have ----------------------------------------------
 
