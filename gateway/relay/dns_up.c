@@ -134,14 +134,14 @@ static void on_timeout(struct timer *t)
 	next_server(container_of(t, struct dns_job, timer));
 }
 
+/* Whether @msg answers what was asked, with the id that was chosen for it */
 static bool answers(const struct dns_job *j, struct span msg)
 {
-	const struct dns_query q = {
-		.id = j->id,
-		.question = { .p = j->question, .len = j->qlen },
-	};
+	const struct span asked = { .p = j->msg + 2, .len = j->msg_len - 2 };
+	struct dns_query q;
 
-	return dns_check_answer(msg, &q) == 0;
+	return dns_parse_query(asked, &q) == 0 &&
+	       dns_check_answer(msg, &q) == 0;
 }
 
 void dns_up_deliver(struct dns_job *j)
