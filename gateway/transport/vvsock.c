@@ -416,8 +416,24 @@ static void conn_ask(struct vvsock_conn *c)
 		timer_set(tq, &c->vv->ask, timerq_now(tq) + c->vv->ask_ns);
 }
 
+/* Whoever was first is last the next time: one stream could take all room */
+static void conns_rotate(struct vvsock *vv)
+{
+	struct vvsock_conn **at = &vv->conns, *first = vv->conns;
+
+	if (!first || !first->next)
+		return;
+	vv->conns = first->next;
+	while (*at)
+		at = &(*at)->next;
+	first->next = NULL;
+	*at = first;
+}
+
 static void conns_drained(struct vvsock *vv)
 {
+	bool any = false;
+
 	for (struct vvsock_conn *c = vv->conns; c && !vv->broken; c = c->next) {
 		uint32_t want = MIN(c->peer_alloc, VVSOCK_RECORD);
 
@@ -425,11 +441,14 @@ static void conns_drained(struct vvsock *vv)
 			continue;
 		if (vvsock_conn_has_room(c)) {
 			vv->ask_ns = ASK_MIN_NS;
+			any = true;
 			stream_drained(&c->stream);
 		} else if (vvsock_conn_credit(c) < want) {
 			conn_ask(c);
 		}
 	}
+	if (any)
+		conns_rotate(vv);
 }
 
 static void conns_free(struct vvsock *vv)

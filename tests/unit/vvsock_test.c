@@ -372,6 +372,49 @@ static void no_buffers(void **state)
 	vvr_close(r);
 }
 
+static void drain_bulk(struct stream *s)
+{
+	struct link_room room;
+
+	((struct vv_rig *)s->user)->drained++;
+	while (!stream_reserve(s, 4000, &room))
+		stream_commit(s, &room, 4000);
+}
+
+/* Two streams want all the room there is: each has its turn to be first */
+static void fair(void **state)
+{
+	struct vv_rig *r = vvr_connected(0);
+	struct stream *a = r->s, *b;
+	unsigned int got[2] = { 0 };
+	struct vsock_hdr h = vvr_header(r, VSOCK_OP_REQUEST);
+	struct link_room room;
+	const uint8_t *data;
+
+	(void)state;
+	h.src_port = VVR_PEER + 1;
+	vvr_put_hdr(r, &h, NULL, 0);
+	fg_post(&r->g, 1, 4096);
+	vvr_kick(r);
+	vvr_expect(r, VSOCK_OP_RESPONSE);
+	b = r->s;
+	a->drained = b->drained = drain_bulk;
+	assert_int_equal(stream_reserve(a, 4000, &room), -EAGAIN);
+	assert_int_equal(stream_reserve(b, 4000, &room), -EAGAIN);
+	for (int i = 0; i < 2; i++) {
+		fg_post(&r->g, 20, 4096);
+		vvsock_rx_ready(r->vv);
+		vvr_turn(r);
+		while (fg_recv(&r->g, &h, &data)) {
+			if (h.op == VSOCK_OP_RW)
+				got[h.dst_port - VVR_PEER]++;
+		}
+	}
+	assert_true(got[0] >= 15);
+	assert_true(got[1] >= 15);
+	vvr_close(r);
+}
+
 static void no_credit(void **state)
 {
 	struct vv_rig *r = vvr_connected(FG_NUM - 2);
@@ -609,6 +652,7 @@ int vvsock_test(void)
 		cmocka_unit_test(credit_ignored),
 		cmocka_unit_test(record),
 		cmocka_unit_test(no_buffers),
+		cmocka_unit_test(fair),
 		cmocka_unit_test(no_credit),
 		cmocka_unit_test(asks_again),
 		cmocka_unit_test(half_close),
