@@ -21,8 +21,8 @@ void tcp_rtt_sample(struct tcp *c, uint64_t rtt_us)
 		c->rttvar_us = rtt / 2;
 	} else {
 		diff = rtt > c->srtt_us ? rtt - c->srtt_us : c->srtt_us - rtt;
-		c->rttvar_us += diff / 4;
 		c->rttvar_us -= c->rttvar_us / 4;
+		c->rttvar_us += diff / 4;
 		c->srtt_us = (uint32_t)((7ULL * c->srtt_us + rtt) / 8);
 		c->srtt_us = MAX(c->srtt_us, 1);
 	}
@@ -30,6 +30,7 @@ void tcp_rtt_sample(struct tcp *c, uint64_t rtt_us)
 	rto_ms = (c->srtt_us + MAX(1000ULL, 4ULL * c->rttvar_us) + 999) / 1000;
 	rto_ms = MIN(rto_ms, TCP_RTO_MAX_MS);
 	c->rto_ms = (uint32_t)MAX(rto_ms, TCP_RTO_MIN_MS);
+	c->backoff = 0;		/* it stays until something was measured: Karn */
 }
 
 void tcp_rtt_of(struct tcp *c, const struct tcp_seg *s)
@@ -111,7 +112,7 @@ static void new_ack(struct tcp *c, const struct tcp_seg *s)
 	tcp_rtt_of(c, s);
 	tcp_sack_trim(c);
 	recovery_progress(c, n);
-	c->dupacks = c->retries = c->backoff = 0;
+	c->dupacks = c->retries = 0;
 	if (c->recovery == TCP_RECOVERY_NONE)
 		c->rexmitted = false;
 	tcp_rto_restart(c);

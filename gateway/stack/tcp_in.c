@@ -55,6 +55,7 @@ static void take_syn(struct tcp *c, const struct tcp_hdr *h)
 	c->rcv_adv = c->rcv_acked = c->rcv_nxt;
 	c->snd_wl1 = h->seq;
 	c->snd_wnd = c->snd_wnd_max = h->wnd;
+	c->scale_ok = o->has_wscale;
 	c->snd_shift = o->has_wscale ? o->wscale : 0;
 	c->rcv_shift = o->has_wscale ? c->ts->rcv_shift : 0;
 	c->ts_ok = o->has_ts;
@@ -255,7 +256,7 @@ static bool establish(struct tcp *c, const struct tcp_seg *s)
 	c->snd_wl2 = s->h.ack;
 	c->snd_wnd = (uint32_t)s->h.wnd << c->snd_shift;
 	c->snd_wnd_max = c->snd_wnd;
-	c->retries = c->backoff = 0;
+	c->retries = 0;
 	c->rexmitted = c->do_synack = false;
 	c->readable = true;
 	tcp_rto_restart(c);

@@ -103,7 +103,7 @@ static void fill(const struct tcp *c, struct tcp_hdr *h, uint8_t flags,
 	if (flags & TCP_FLAG_SYN) {
 		o->mss = c->mss_own;
 		o->sack_ok = c->sack_ok;
-		o->has_wscale = c->rcv_shift || c->snd_shift;
+		o->has_wscale = c->scale_ok;
 		o->wscale = c->rcv_shift;
 	} else if (bare && c->sack_ok && c->nooo) {
 		o->nsack = (uint8_t)tcp_ooo_blocks(c, o->sack, TCP_SACK_MAX -
@@ -355,14 +355,15 @@ static int no_payload(struct tcp *c, ssize_t rc)
 	return (int)rc;
 }
 
-static int resend(struct tcp *c, uint32_t seq, uint32_t len, uint32_t *n)
+/* Sequence numbers that were sent again; or negative */
+static ssize_t resend(struct tcp *c, uint32_t seq, uint32_t len)
 {
 	uint32_t fin = c->snd_max - 1;
 	ssize_t rc;
 
 	if (c->fin_sent && seq == fin) {
-		*n = 1;
-		return send_ctl(c, TCP_FLAG_FIN | TCP_FLAG_ACK, seq);
+		rc = send_ctl(c, TCP_FLAG_FIN | TCP_FLAG_ACK, seq);
+		return rc ? rc : 1;
 	}
 	if (c->fin_sent)
 		len = MIN(len, fin - seq);
@@ -371,19 +372,16 @@ static int resend(struct tcp *c, uint32_t seq, uint32_t len, uint32_t *n)
 		count_inc(tcp_owner_lost_data);
 		rc = -EPIPE;
 	}
-	if (rc < 0) {
+	if (rc < 0)
 		no_payload(c, rc);
-		return (int)rc;
-	}
-	*n = (uint32_t)rc;
-	return 0;
+	return rc;
 }
 
 /* Holes, in order, each once; 1 if the budget ended it */
 static int send_lost(struct tcp *c, int *budget)
 {
-	uint32_t wnd = c->rtx_wnd, limit, end, n;
-	int rc;
+	uint32_t wnd = c->rtx_wnd, limit, end;
+	ssize_t n;
 
 	if (c->recovery == TCP_RECOVERY_FAST && c->sack_ok)
 		wnd = c->mss;
@@ -398,11 +396,11 @@ static int send_lost(struct tcp *c, int *budget)
 			return 0;
 		if (!*budget)
 			return 1;
-		rc = resend(c, c->rtx_nxt, end - c->rtx_nxt, &n);
-		if (rc)
-			return rc;
+		n = resend(c, c->rtx_nxt, end - c->rtx_nxt);
+		if (n < 0)
+			return (int)n;
 		count_inc(tcp_rexmits);
-		c->rtx_nxt += n;
+		c->rtx_nxt += (uint32_t)n;
 		tcp_rto_start(c);
 		--*budget;
 	}

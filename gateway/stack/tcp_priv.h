@@ -125,7 +125,7 @@ struct tcp {
 	uint8_t ooo, nooo;
 
 	bool accepted : 1;	/* our initial sequence number is chosen */
-	bool ts_ok : 1, sack_ok : 1;
+	bool ts_ok : 1, sack_ok : 1, scale_ok : 1;
 	bool timing : 1;	/* a round trip is being measured */
 	bool rexmitted : 1;	/* since the last new ACK: Karn */
 	bool probing : 1;
