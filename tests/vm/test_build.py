@@ -1,0 +1,29 @@
+"""What was built, without booting it."""
+import subprocess
+
+import vm
+
+LIMIT_KIB = 700
+
+
+def test_static():
+    said = subprocess.run(["file", vm.INIT], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+    assert "statically linked" in said and ", stripped" in said, said
+
+
+def test_size():
+    kib = vm.INIT.stat().st_size / 1024
+    vm.measure("msb-init, stripped", f"{kib:.0f} KiB of {LIMIT_KIB}")
+    assert kib <= LIMIT_KIB
+
+
+def test_libraries():
+    """The libraries named for it are in it, not words of our own"""
+    said = subprocess.run(["nm", vm.BUILD / "guest/msb-init.debug"],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout
+    names = {x.split()[-1] for x in said.splitlines()
+             if " T " in x or " t " in x}
+    for name in ("mnl_socket_open", "curl_easy_perform",
+                 "br_x509_decoder_init"):
+        assert name in names
