@@ -16,25 +16,25 @@
  * the SYN stays unanswered.  The engine keeps no payload: what the guest sends
  * goes to @recv in order, and counts as acknowledged as far as @recv took it;
  * what goes to the guest is fetched with @peek, at an offset from the first
- * unacknowledged byte, straight into the frame, and fetched again when it has to
- * be retransmitted; @acked says how much may be forgotten.  The window offered
- * to the guest is what @room says.
+ * unacknowledged byte, straight into the frame, and fetched again when it has
+ * to be retransmitted; @acked says how much may be forgotten.  The window
+ * offered to the guest is what @room says.
  *
- * Work is batched: input marks a connection as dirty, and tcp_flush() at the end
- * of the batch sends data, one acknowledgement for all of it, window updates.
- * Every call here that gives the engine something to do only marks; see
- * tcp_set_wake().  The frames are in the link then, netif_flush() is up to the
- * caller.
+ * Work is batched: input marks a connection as dirty, and tcp_flush() at the
+ * end of the batch sends data, one acknowledgement for all of it, window
+ * updates. Every call here that gives the engine something to do only marks;
+ * see tcp_set_wake().  The frames are in the link then, netif_flush() is up to
+ * the caller.
  *
  *	DIALLING --tcp_accept()--> SYN-RECEIVED --> ESTABLISHED --> ...
  *	         --tcp_refuse(), tcp_drop()--> CLOSED
  *
- * Sending    Limited by the guest's window and the link's room.  Frames carry up
- *            to ip_gso_max() bytes, cut by the link into segments of the guest's
- *            MSS, at most TCP_BUDGET frames per connection and flush.  A full
- *            link stops everything until tcp_link_up().
- * Loss       Fast retransmit by duplicate ACKs or SACK (RFC 6582, 6675), else by
- *            time (RFC 6298, 200 ms to 60 s); what the guest has reported by
+ * Sending    Limited by the guest's window and the link's room.  Frames carry
+ *            up to ip_gso_max() bytes, cut by the link into segments of the
+ *            guest's MSS, at most TCP_BUDGET frames per connection and flush.
+ *            A full link stops everything until tcp_link_up().
+ * Loss       Fast retransmit by duplicate ACKs or SACK (RFC 6582, 6675), else
+ *            by time (RFC 6298, 200 ms to 60 s); what the guest has reported by
  *            SACK is not sent again.  A connection dies after 100 s or 15
  *            retransmissions without an answer, a SYN-ACK after 5.  A closed
  *            window is probed for as long as the guest answers.
@@ -42,22 +42,23 @@
  *            of a stack share and that is bounded; beyond it they are dropped.
  *            What @recv did not take is dropped and comes again.
  * TIME-WAIT  10 s, in the table but without owner or timer; a new SYN gets in
- *            earlier by RFC 6191 and 1122 4.2.2.13, and a full table gives up the
- *            oldest of them before it refuses anybody.
+ *            earlier by RFC 6191 and 1122 4.2.2.13, and a full table gives up
+ *            the oldest of them before it refuses anybody.
  * FIN-WAIT-2 Lasts as long as the guest likes, since a half-closed connection
  *            is a legal way to work; 60 s once the owner said tcp_no_recv().
  *
- * Time       Only timerq_now(); the engine runs on a virtual clock.  The netif's
- *            timerq must have room for @max_conns + 1 timers.
- * Names      Callbacks get the struct tcp; whoever keeps one across a turn keeps
- *            its slab_id and uses tcp_get().
+ * Time       Only timerq_now(); the engine runs on a virtual clock.  The
+ *            netif's timerq must have room for @max_conns + 1 timers.
+ * Names      Callbacks get the struct tcp; whoever keeps one across a turn
+ *            keeps its slab_id and uses tcp_get().
  * Freeing    After @closed the connection is freed at the next tcp_flush();
  *            @closed is called exactly once for each @open, unless tcp_refuse()
- *            or tcp_drop() came first.  It may be called from within tcp_abort().
+ *            or tcp_drop() came first.  It may be called from within
+ *            tcp_abort().
  * Callbacks  may call anything here except tcp_flush() and tcp_stack_free().
  */
 
-#define TCP_BUDGET	8	/* of 1, 8, 32 frames: 1 starves, 32 starves ACKs */
+#define TCP_BUDGET	8	/* frames: 1 starves us, 32 starves ACKs */
 
 struct tcp;
 struct tcp_stack;
@@ -67,18 +68,20 @@ struct tcp_stack;
  * @open:	A SYN that starts a connection. The owner may call tcp_accept(),
  *		tcp_refuse() or nothing yet
  * @room:	How many more bytes @recv would take now: the window
- * @recv:	Payload in order. Returns the bytes taken, fewer than offered when
- *		full (the rest comes again by retransmission, after
+ * @recv:	Payload in order. Returns the bytes taken, fewer than offered
+ *		when full (the rest comes again by retransmission, after
  *		tcp_room_changed()); negative errno resets the connection and
  *		counts as tcp_abort()
- * @recv_fin:	The guest has ended its direction; everything before it was taken
+ * @recv_fin:	The guest has ended its direction; everything before it was
+ *		taken
  * @peek:	Fill the pieces from @off bytes after the first unacknowledged
  *		one. Returns the bytes written; 0 if there are none now (call
- *		tcp_readable() when there are); -ENODATA at the end of the stream:
- *		a FIN goes out; another negative errno resets the connection and
- *		counts as tcp_abort(). After fewer than @len the engine asks once
- *		more, behind them, until one of those answers. @off goes back for
- *		a retransmission, and bytes that were written are not always sent
+ *		tcp_readable() when there are); -ENODATA at the end of the
+ *		stream: a FIN goes out; another negative errno resets the
+ *		connection and counts as tcp_abort(). After fewer than @len the
+ *		engine asks once more, behind them, until one of those answers.
+ *		@off goes back for a retransmission, and bytes that were written
+ *		are not always sent
  * @acked:	The guest has acknowledged @n bytes: drop them; called once per
  *		flush, always before the next @peek
  * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest;
@@ -102,8 +105,8 @@ struct tcp_ops {
  * @max_conns:	Table size; a SYN beyond it gets RST and is counted
  * @max_window:	Largest window offered, bytes (4 MiB: 256 KiB to 16 MiB measured
  *		alike on a local link)
- * @keepalive_s: Probe a silent guest after so many seconds (RFC 9293 3.8.4); 0 is
- *		never
+ * @keepalive_s: Probe a silent guest after so many seconds (RFC 9293 3.8.4); 0
+ *		is never
  */
 struct tcp_conf {
 	uint32_t max_conns;
@@ -130,9 +133,10 @@ void tcp_stack_free(struct tcp_stack *ts);
 
 /**
  * tcp_set_wake() - Be told when there is something to flush
- * @wake:	Called when the list of dirty connections becomes non-empty, from
- *		within whatever call or timer did it: arrange for tcp_flush() at
- *		the end of this turn. NULL, the default, tells nobody
+ * @wake:	Called when the list of dirty connections becomes non-empty,
+ *		from within whatever call or timer did it: arrange for
+ *		tcp_flush() at the end of this turn. NULL, the default, tells
+ *		nobody
  */
 void tcp_set_wake(struct tcp_stack *ts, void (*wake)(void *arg), void *arg);
 
@@ -145,11 +149,11 @@ struct slab_id tcp_id(const struct tcp *c);
 /** tcp_get() - Resolve; NULL if it is gone or closed */
 struct tcp *tcp_get(struct tcp_stack *ts, struct slab_id id);
 
-/** tcp_user() - The owner's pointer, NULL at first; and tcp_set_user() sets it */
+/** tcp_user() - The owner's pointer, NULL at first; tcp_set_user() sets it */
 void *tcp_user(const struct tcp *c);
 void tcp_set_user(struct tcp *c, void *user);
 
-/** tcp_syn_header() - The first 8 bytes of the guest's SYN, for an ICMP error */
+/** tcp_syn_header() - First 8 bytes of the guest's SYN, for an ICMP error */
 void tcp_syn_header(const struct tcp *c, uint8_t out[static 8]);
 
 /** tcp_accept() - Answer the SYN: the upstream side is connected */
@@ -158,7 +162,7 @@ void tcp_accept(struct tcp *c);
 /** tcp_refuse() - Answer the SYN with RST; @closed is not called */
 void tcp_refuse(struct tcp *c);
 
-/** tcp_drop() - Forget an unanswered SYN without a word; @closed is not called */
+/** tcp_drop() - Forget an unanswered SYN silently; @closed is not called */
 void tcp_drop(struct tcp *c);
 
 /** tcp_readable() - @peek may have data, or the end of the stream, again */
@@ -173,8 +177,8 @@ void tcp_abort(struct tcp *c);
 /**
  * tcp_no_recv() - The owner takes no more
  *
- * @recv and @recv_fin are not called again; payload that comes is answered by RST
- * (RFC 9293 3.6.1), and FIN-WAIT-2 ends after 60 s with -ETIMEDOUT.
+ * @recv and @recv_fin are not called again; payload that comes is answered by
+ * RST (RFC 9293 3.6.1), and FIN-WAIT-2 ends after 60 s with -ETIMEDOUT.
  */
 void tcp_no_recv(struct tcp *c);
 

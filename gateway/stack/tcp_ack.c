@@ -30,7 +30,7 @@ void tcp_rtt_sample(struct tcp *c, uint64_t rtt_us)
 	rto_ms = (c->srtt_us + MAX(1000ULL, 4ULL * c->rttvar_us) + 999) / 1000;
 	rto_ms = MIN(rto_ms, TCP_RTO_MAX_MS);
 	c->rto_ms = (uint32_t)MAX(rto_ms, TCP_RTO_MIN_MS);
-	c->backoff = 0;		/* it stays until something was measured: Karn */
+	c->backoff = 0;		/* it stays until there is a sample: Karn */
 }
 
 void tcp_rtt_of(struct tcp *c, const struct tcp_seg *s)
@@ -94,7 +94,7 @@ static void recovery_progress(struct tcp *c, uint32_t n)
 	}
 	c->rtx_nxt = seq_max(c->rtx_nxt, c->snd_una);
 	/* A partial ACK: the next hole begins here (RFC 6582 3.2).  Without a
-	 * congestion window the pace doubles with each round, whatever was lost */
+	 * congestion window the pace doubles with each round */
 	if (c->recovery == TCP_RECOVERY_RTO)
 		c->rtx_wnd += MIN(2 * (uint64_t)MAX(n, c->mss),
 				  (1u << 30) - c->rtx_wnd);

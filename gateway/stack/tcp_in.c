@@ -192,9 +192,9 @@ static bool paws_ok(struct tcp *c, const struct tcp_seg *s)
 }
 
 /*
- * Two liberties: a segment at the very next byte passes a closed window, for its
- * ACK and its FIN (payload is trimmed away); and an empty one at the right edge
- * passes, which is where a guest stands that has filled the window.
+ * Two liberties: a segment at the very next byte passes a closed window, for
+ * its ACK and its FIN (payload is trimmed away); and an empty one at the right
+ * edge passes, which is where a guest stands that has filled the window.
  */
 static bool seq_ok(const struct tcp *c, const struct tcp_seg *s)
 {

@@ -4,11 +4,12 @@
  * Theory of operation
  * -------------------
  * One store for each stack: TCP_OOO_SEGS pieces of TCP_OOO_BYTES, reserved at
- * the start, touched on use, given back to the system when the last one is empty.
- * A connection holds at most TCP_OOO_CONN of them, in a list by sequence number,
- * disjoint.  A segment that continues a piece is appended to it, so small
- * segments fill pieces up.  What does not fit is dropped: the guest sends it
- * again.  Payload here is copied: nobody can change it between check and use.
+ * the start, touched on use, given back to the system when the last one is
+ * empty. A connection holds at most TCP_OOO_CONN of them, in a list by sequence
+ * number, disjoint.  A segment that continues a piece is appended to it, so
+ * small segments fill pieces up.  What does not fit is dropped: the guest sends
+ * it again.  Payload here is copied: nobody can change it between check and
+ * use.
  */
 #include "gateway/stack/tcp_priv.h"
 
@@ -103,7 +104,7 @@ void tcp_ooo_drop(struct tcp *c)
 		give_head(c);
 }
 
-/* Append to the piece that ends where this begins, or put a new one behind it */
+/* Append to the piece that ends where this begins, or put one behind it */
 static bool keep(struct tcp *c, uint8_t prev, uint32_t seq,
 		 const struct iovec *iov, int n, size_t off, uint32_t len)
 {

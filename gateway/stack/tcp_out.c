@@ -343,7 +343,7 @@ static size_t whole(const struct tcp *c, size_t len)
 	return len > c->mss ? len - len % c->mss : len;
 }
 
-/* Act on what @peek or the link said: 0; negative if nothing more can be done */
+/* Act on what @peek or the link said: 0; negative if there is no more to do */
 static int no_payload(struct tcp *c, ssize_t rc)
 {
 	if (rc == 0)

@@ -21,8 +21,8 @@
  *	tcp_timer.c	deadlines
  *
  * A connection is in at most one list: dirty (work to do), time-wait (oldest
- * first), or dead (to be freed at the next flush).  What follows a call that may
- * run a callback of the owner's checks for TCP_STATE_CLOSED.
+ * first), or dead (to be freed at the next flush).  What follows a call that
+ * may run a callback of the owner's checks for TCP_STATE_CLOSED.
  */
 
 #define TCP_RTO_INIT_MS		1000	/* RFC 6298 2.1 */
@@ -39,7 +39,7 @@
 #define TCP_PAWS_IDLE_S		(24u * 86400)	/* RFC 7323 5.5 */
 #define TCP_DUPTHRESH		3	/* RFC 5681 3.2 */
 #define TCP_MSS_MIN		48
-#define TCP_MSS_V4		536	/* RFC 9293 3.7.1: the guest names none */
+#define TCP_MSS_V4		536	/* RFC 9293 3.7.1: none was named */
 #define TCP_MSS_V6		1220
 
 #define TCP_SACKED_MAX		6	/* ranges on the scoreboard */
@@ -73,8 +73,8 @@ enum tcp_where {
 /* How what was lost is being repaired */
 enum tcp_recovery {
 	TCP_RECOVERY_NONE,
-	TCP_RECOVERY_FAST,	/* by duplicate ACKs or SACK; new data goes on */
-	TCP_RECOVERY_RTO,	/* after a timeout; no new data until it is over */
+	TCP_RECOVERY_FAST,	/* duplicate ACKs or SACK; new data goes on */
+	TCP_RECOVERY_RTO,	/* a timeout; no new data until it is over */
 };
 
 /**
@@ -85,7 +85,8 @@ enum tcp_recovery {
  * @rtx_ns:	When what is unanswered was first sent
  * @rtt_ns:	When the segment that ends at @rtt_seq was sent, if @timing
  * @snd_una:	First byte not acknowledged; offset 0 of @peek
- * @snd_max:	One past the last byte ever sent; a FIN that was sent is the last
+ * @snd_max:	One past the last byte ever sent; a FIN that was sent is the
+ *		last
  * @snd_wl1, @snd_wl2: Segment of the last window update
  * @snd_wnd_max: Largest window that the guest ever offered
  * @recover:	@snd_max as recovery began: where it ends
@@ -244,7 +245,7 @@ void tcp_dirty(struct tcp *c);
  */
 void tcp_end(struct tcp *c, int why, bool rst);
 
-/** tcp_time_wait() - Both directions are done: into TIME-WAIT, tell the owner */
+/** tcp_time_wait() - Both directions are done: TIME-WAIT, tell the owner */
 void tcp_time_wait(struct tcp *c);
 
 /** tcp_tw_restart() - Another 10 s: the guest's FIN came again */
@@ -366,7 +367,7 @@ void tcp_rto_start(struct tcp *c);
 /** tcp_rto_restart() - Progress: from now on, or stop if all is answered */
 void tcp_rto_restart(struct tcp *c);
 
-/** tcp_persist_start() - The window is closed, and there is something to send */
+/** tcp_persist_start() - The window is closed, and there is data to send */
 void tcp_persist_start(struct tcp *c);
 
 /** tcp_recover() - Begin to repair a loss */

@@ -77,8 +77,8 @@ size_t tcp_hdr_len(const struct tcp_hdr *h);
  * tcp_hdr_emit() - Write a header with its options
  *
  * In the order MSS, SACK-permitted, timestamps, window scale, SACK, padded with
- * NOPs.  @w goes bad if the header does not fit into it; the caller does not ask
- * for more options than a header can hold (60 bytes).
+ * NOPs.  @w goes bad if the header does not fit into it; the caller does not
+ * ask for more options than a header can hold (60 bytes).
  */
 void tcp_hdr_emit(struct wr *w, const struct tcp_hdr *h);
 

@@ -4,7 +4,8 @@
  * The first byte chooses the set-up.  Then each step is one byte that says what
  * happens, and the bytes that it takes: segments with numbers relative to what
  * is expected next, so that a short input gets far; the owner's calls; time; a
- * link that fills, goes and comes.  After each step the engine's invariants hold.
+ * link that fills, goes and comes.  After each step the engine's invariants
+ * hold.
  */
 #include <errno.h>
 #include <stdlib.h>

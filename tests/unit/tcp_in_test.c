@@ -19,8 +19,8 @@ static struct rig rig, *const r = &rig;
 /* --- state x segment ------------------------------------------------------ */
 
 /*
- * In each state below the guest's next byte is 1 or 2 (its FIN is taken), ours 1
- * or 2 (our FIN is sent), and the window we offer is 65535.
+ * In each state below the guest's next byte is 1 or 2 (its FIN is taken), ours
+ * is 1 or 2 (our FIN is sent), and the window we offer is 65535.
  */
 enum { SYN_RCVD, ESTAB, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK,
        TIME_WAIT, STATES };
@@ -382,6 +382,40 @@ static void small_early_segments_share(void **state)
 	rig_done(r);
 }
 
+static void nothing_behind_the_fin(void **state)
+{
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, NULL);
+	k = rig_established(r, NULL, 65535);
+	rig_seg(r, A, 101, 1, 100);		/* early; its tail is a lie */
+	rig_seg(r, A | F, 151, 1, 0);
+	rig_drain(r);
+	rig_seg(r, A, 1, 1, 100);
+	rig_expect(r, A, 1, 152, 0);
+	assert_int_equal(k->rx_len, 150);
+	assert_true(k->got_fin);
+	rig_done(r);
+}
+
+/* It filled the window and lost the first segment: its ACKs count */
+static void ack_at_the_right_edge(void **state)
+{
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, NULL);
+	k = rig_established(r, NULL, 65535);
+	rig_offer(r, k, 100);
+	rig_expect(r, A | P, 1, 1, 100);
+	rig_seg(r, A, 65536, 101, 0);
+	assert_int_equal(k->tx_off, 100);
+	rig_seg(r, A, 65537, 101, 0);
+	rig_expect(r, A, 101, 1, 0);
+	rig_done(r);
+}
+
 static void owner_takes_a_part(void **state)
 {
 	struct rig_conn *k;
@@ -548,6 +582,8 @@ int tcp_in_test(void)
 		cmocka_unit_test(early_segments),
 		cmocka_unit_test(early_store_is_bounded),
 		cmocka_unit_test(small_early_segments_share),
+		cmocka_unit_test(nothing_behind_the_fin),
+		cmocka_unit_test(ack_at_the_right_edge),
 		cmocka_unit_test(owner_takes_a_part),
 		cmocka_unit_test(sequence_wrap),
 		cmocka_unit_test(window_closes_and_opens),

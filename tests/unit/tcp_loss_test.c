@@ -214,6 +214,34 @@ static void sack_by_bytes(void **state)
 	assert_int_equal(r->out[r->head - 1].len, 65 * MSS);
 	rig_quiet(r);
 	rig_done(r);
+	/* a hole of two frames: both are cut into whole segments */
+	rig_init(r, &conf);
+	k = rig_established(r, &(struct tcp_opts){ .mss = MSS, .sack_ok = true,
+			    .has_wscale = true, .wscale = 7 }, 4000);
+	rig_offer(r, k, 180 * MSS);
+	rig_drain(r);
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+		.wnd = 4000, .opt = { .nsack = 1,
+		.sack = { { AT(130), AT(180) } } } });
+	assert_int_equal(rig_out(r)->len, 65 * MSS);
+	assert_int_equal(rig_out(r)->len, 65 * MSS);
+	rig_quiet(r);
+	rig_done(r);
+}
+
+static void recovery_keeps_to_the_window(void **state)
+{
+	(void)state;
+	in_flight(&plain, 30);
+	rig_run(r, 201);
+	rig_drain(r);
+	for (uint32_t n = 1; n < 8; n++) {	/* allows a lot, by itself */
+		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1,
+			.ack = AT(n), .wnd = 2 * MSS });
+		while (r->head != r->tail)
+			assert_true(rig_out(r)->seq < AT(n + 2));
+	}
+	rig_done(r);
 }
 
 static void sack_is_forgotten_after_timeout(void **state)
@@ -233,7 +261,7 @@ static void sack_is_forgotten_after_timeout(void **state)
 static void nonsense_sack(void **state)
 {
 	static const struct tcp_range bad[] = {
-		{ 0, 5000 }, { 5000, 5000 }, { 5000, 4000 }, { 1, 100000 },
+		{ 0, 5000 }, { 5000, 5000 }, { 5000, 4000 }, { 5000, 10002 },
 		{ 90000, 100000 }, { 0x80000000, 5 }, { 1, 0x80000001 },
 	};
 	struct rig_conn *k = in_flight(&sacking, 10);
@@ -248,7 +276,8 @@ static void nonsense_sack(void **state)
 	for (uint32_t i = 0; i < 4000; i++)	/* many small ranges */
 		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = AT(0),
 			.wnd = 40000, .opt = { .nsack = 1, .sack = {
-			{ AT(1) + i * 2 % 8000, AT(1) + i * 2 % 8000 + 1 } } } }),
+			{ AT(1) + i * 2 % 8000,
+			  AT(1) + i * 2 % 8000 + 1 } } } }),
 		rig_drain(r);
 	ack(10);
 	assert_int_equal(k->tx_off, 10 * MSS);
@@ -296,8 +325,8 @@ static void round_trip(void **state)
 	rig_done(r);
 }
 
-/* Karn: an ACK that may be for either transmission measures nothing, unless an
- * echoed timestamp tells */
+/* Karn: an ACK that may be for either transmission measures nothing, unless
+ * an echoed timestamp tells */
 static void karn(void **state)
 {
 	struct tcp_opts o = plain;
@@ -384,6 +413,7 @@ int tcp_loss_test(void)
 		cmocka_unit_test(not_duplicates),
 		cmocka_unit_test(sack_holes_only),
 		cmocka_unit_test(sack_by_bytes),
+		cmocka_unit_test(recovery_keeps_to_the_window),
 		cmocka_unit_test(sack_is_forgotten_after_timeout),
 		cmocka_unit_test(nonsense_sack),
 		cmocka_unit_test(lost_fin),

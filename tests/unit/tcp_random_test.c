@@ -1,9 +1,9 @@
 /*
  * The engine against a small client of its own kind, over a bad link
  *
- * The client is written for this test and shares nothing with the engine but the
- * header parser: go-back-N with three duplicate ACKs, a receive buffer with a
- * mark for each byte, SACK from those marks.  Every choice comes from a seed.
+ * The client is written for this test and shares nothing with the engine but
+ * the header parser: go-back-N with three duplicate ACKs, a receive buffer with
+ * a mark for each byte, SACK from those marks.  Every choice comes from a seed.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -156,7 +156,7 @@ static struct ipaddr peer_addr(const struct rig *r)
 	return a;
 }
 
-/* A frame of the engine: checksums and metadata are checked here, once for all */
+/* Checksums and metadata of every frame are checked here, once for all */
 static void check_frame(const struct rig *r, const struct link_vnet *vh,
 			const uint8_t *l4, size_t len, size_t hlen)
 {

@@ -12,8 +12,8 @@
  * The engine runs on a netif over a memory link and a virtual clock.  The test
  * plays the guest segment by segment: rig_in() sends one, rig_out() takes the
  * next one that the engine sent.  The owner is struct rig_conn, one for each
- * connection, made by @open: it takes what comes into a buffer, and offers bytes
- * of a pattern.
+ * connection, made by @open: it takes what comes into a buffer, and offers
+ * bytes of a pattern.
  *
  * Sequence numbers in struct rig_seg are relative: 0 is the SYN of either side,
  * if rig_isn() told or the handshake showed where that is.
@@ -64,7 +64,7 @@ struct rig_conn {
 	uint16_t gport;
 	uint8_t *rx;
 	size_t rx_len, rx_cap;
-	size_t room;		/* what @room says, less what came: see @room_left */
+	size_t room;		/* shrinks by what came, unless @room_fixed */
 	bool room_fixed;	/* @room does not shrink */
 	uint64_t tx_off;	/* acknowledged */
 	uint64_t tx_len;	/* offered in all, acknowledged included */

@@ -506,6 +506,30 @@ static void time_wait_gives_way(void **state)
 	rig_done(r);
 }
 
+/* The owner may hold the struct tcp until the flush */
+static void time_wait_lasts_for_a_batch(void **state)
+{
+	struct rig_conf conf = { .max_conns = 1 };
+	struct rig_seg s = { .flags = A | F, .seq = 1, .ack = 2, .wnd = 1000 };
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, &conf);
+	k = rig_established(r, NULL, 65535);
+	rig_eof(r, k);
+	rig_expect(r, F | A, 1, 1, 0);
+	rig_in_only(r, &s);
+	rig_expect(r, A, 2, 2, 0);
+	s = (struct rig_seg){ .flags = S, .gport = 7, .wnd = 1000 };
+	rig_in_only(r, &s);
+	assert_int_equal(rig_out(r)->flags, R | A);
+	assert_string_equal(tcp_state_name(k->c), "TIME-WAIT");
+	rig_flush(r);
+	rig_in(r, &s);
+	assert_int_equal(rig_out(r)->flags, S | A);
+	rig_done(r);
+}
+
 static void count_one(void *arg, struct tcp *c)
 {
 	assert_true(tcp_tuple(c)->guest_port >= 1000);
@@ -577,6 +601,7 @@ int tcp_test(void)
 		cmocka_unit_test(time_wait_rst),
 		cmocka_unit_test(table_full),
 		cmocka_unit_test(time_wait_gives_way),
+		cmocka_unit_test(time_wait_lasts_for_a_batch),
 		cmocka_unit_test(each),
 		cmocka_unit_test(keepalive),
 	};
