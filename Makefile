@@ -166,13 +166,13 @@ fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
 			-artifact_prefix=$(F)/$(f)- $(F)/corpus/$(f) \
 			tests/fuzz/corpus/$(f) || exit 1;)
 
-bench: all $(O)/deps/bench	## measure, side by side with the peers
+bench: all $(O)/deps/bench $(O)/bench/nb $(O)/bench/bridge	## measure, side by side with the peers
 soak: all $(O)/deps/test	## hours of traffic, with loss and restarts
 mutate: all			## break the code on purpose; do tests notice?
 bench soak mutate:
 	@test -e tests/$@/__main__.py || { \
 		echo '$@: tests/$@/__main__.py is missing' >&2; exit 1; }
-	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
+	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 $(ROOTLY) \
 		$(PYTHON) tests/$@ $(ARGS)
 
 clean:				## remove what was built, keep downloads
@@ -319,5 +319,13 @@ $(FUZZERS:%=$(F)/%): $(F)/%: $(F)/obj/tests/fuzz/%_fuzz.o $(F)/libmsb.a \
 		$(T)/libbearssl.a
 	$(Q)$(call say,LD,$@)
 	$(Q)$(CLANG) $(SAN) -fsanitize=fuzzer -o $@ $< $(F)/libmsb.a $(TEST_LIBS)
+
+BENCH_FLAGS := $(BASE) $(WARN) -O2 -pthread
+$(O)/bench/nb: tests/bench/nb.c tests/bench/nb_rr.c tests/bench/nb_server.c \
+		tests/bench/nb.h | $(O)/deps/build
+$(O)/bench/bridge: tests/bench/bridge.c | $(O)/deps/build
+$(O)/bench/%:
+	$(Q)mkdir -p $(@D); $(call say,CC,$@)
+	$(Q)$(CC) $(BENCH_FLAGS) -o $@ $(filter %.c,$^)
 
 -include $(wildcard $(O)/*/obj/*/*.d $(O)/*/obj/*/*/*.d)
