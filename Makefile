@@ -167,9 +167,11 @@ fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
 			tests/fuzz/corpus/$(f) || exit 1;)
 
 bench: all $(O)/deps/bench $(O)/bench/nb $(O)/bench/bridge	## measure, side by side with the peers
-soak: all $(O)/deps/test	## hours of traffic, with loss and restarts
+soak: all image $(O)/deps/test $(O)/deps/vm	## 100 boots in a row; do any hang?
+	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
+		$(PYTHON) tests/vm/soak.py $(ARGS)
 mutate: all			## break the code on purpose; do tests notice?
-bench soak mutate:
+bench mutate:
 	@test -e tests/$@/__main__.py || { \
 		echo '$@: tests/$@/__main__.py is missing' >&2; exit 1; }
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 $(ROOTLY) \

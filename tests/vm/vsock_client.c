@@ -9,6 +9,7 @@
  *	vsock_client connects PORT N	connect, echo a byte, close, N times
  *	vsock_client refused PORT	expect ECONNRESET
  *
+ * With VSOCK_BUFFER=BYTES in the environment, the socket has such a buffer.
  * Each prints one line, "ok WHAT ..." or "FAIL WHAT ...".
  */
 #include <errno.h>
@@ -47,12 +48,13 @@ static int dial(unsigned int port)
 	struct sockaddr_vm to = { .svm_family = AF_VSOCK,
 				  .svm_cid = VMADDR_CID_HOST,
 				  .svm_port = port };
-	uint64_t size = 1024 * 1024;
+	uint64_t size;
 	int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		return -errno;
-	if (getenv("BIG")) {
+	if (getenv("VSOCK_BUFFER")) {
+		size = strtoull(getenv("VSOCK_BUFFER"), NULL, 10);
 		setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_MAX_SIZE, &size,
 			   sizeof(size));
 		setsockopt(fd, AF_VSOCK, SO_VM_SOCKETS_BUFFER_SIZE, &size,
