@@ -89,6 +89,8 @@ step "ping the gateway, IPv6" ping -6 -c 2 -W 2 "$gw6"
 step "HTTPS with the injected CA" msb-init probe "https://$alias:$PORT_HTTPS/"
 step "refused by policy, 10.1.2.3" "$me" refused 2 http://10.1.2.3/
 step "status" msb-init status
+step "boot stages, since the kernel started" "$me" has WORKLOAD \
+	awk -F= '{ printf "%-10s %10.1f ms\n", $1, $2 / 1e6 }' /run/msb/boot
 
 echo "demo: $failed failed"
 if [ "$1" = shell ]; then
