@@ -115,6 +115,18 @@ static void conn_resume(struct vvsock_conn *c)
 	conn_check_eof(c);
 }
 
+/*
+ * Linux guests may send no more than their own buffer holds, whatever we offer
+ * (seen with Debian's 6.1.0-56): tell of progress before that much is in
+ * flight, or both wait for ever.
+ */
+static bool credit_due(const struct vvsock_conn *c)
+{
+	uint32_t news = c->fwd_cnt - c->fwd_told;
+
+	return news && news >= MIN(VVSOCK_BUF, c->peer_alloc) / 2;
+}
+
 /* The batch is over for everybody who got something */
 static void inputs_done(struct vvsock *vv)
 {
@@ -124,8 +136,7 @@ static void inputs_done(struct vvsock *vv)
 		c->touched = false;
 		if (c->state == VVSOCK_STATE_OPEN && c->stream.input_done)
 			c->stream.input_done(&c->stream);
-		if (c->state == VVSOCK_STATE_OPEN &&
-		    c->fwd_cnt - c->fwd_told >= VVSOCK_BUF / 2)
+		if (c->state == VVSOCK_STATE_OPEN && credit_due(c))
 			vvsock_conn_owe(c, VSOCK_OP_CREDIT_UPDATE);
 	}
 }

@@ -43,7 +43,11 @@
 
 #define VVSOCK_STREAMS		64	/* at once, of which */
 #define VVSOCK_STREAMS_PORT	32	/* to one port */
-#define VVSOCK_BUF		(256u << 10)	/* receive window of a stream */
+/*
+ * Receive window of a stream.  1 MiB made no difference that stood out of the
+ * noise (150 to 520 against 210 to 570 MB/s from a guest without KVM)
+ */
+#define VVSOCK_BUF		(256u << 10)
 #define VVSOCK_RSTS		64	/* waiting to be sent */
 
 /* Most that is reserved at once: a frame, its vnet header and its length */

@@ -291,6 +291,26 @@ static void credit_update(void **state)
 	vvr_close(r);
 }
 
+/* The guest's own buffer is smaller than ours, and limits what it sends */
+static void credit_small_peer(void **state)
+{
+	static const uint8_t block[2048];
+	struct vv_rig *r = vvr_connected(8);
+	struct vsock_hdr h = vvr_header(r, VSOCK_OP_RW);
+
+	(void)state;
+	h.buf_alloc = 4096;
+	h.len = 2047;
+	vvr_put_hdr(r, &h, block, h.len);
+	vvr_kick(r);
+	vvr_expect_nothing(r);
+	h.len = 1;
+	vvr_put_hdr(r, &h, block, h.len);
+	vvr_kick(r);
+	assert_int_equal(vvr_expect(r, VSOCK_OP_CREDIT_UPDATE).fwd_cnt, 2048);
+	vvr_close(r);
+}
+
 static void credit_ignored(void **state)
 {
 	static const uint8_t block[4000];
@@ -649,6 +669,7 @@ int vvsock_test(void)
 		cmocka_unit_test(pause_keeps),
 		cmocka_unit_test(eof_after_kept),
 		cmocka_unit_test(credit_update),
+		cmocka_unit_test(credit_small_peer),
 		cmocka_unit_test(credit_ignored),
 		cmocka_unit_test(record),
 		cmocka_unit_test(no_buffers),
