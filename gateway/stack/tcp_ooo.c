@@ -71,8 +71,10 @@ static uint8_t *bytes_of(struct tcp_ooo *o, uint8_t i)
 static uint8_t take_piece(struct tcp *c)
 {
 	struct tcp_ooo *o = c->ts->ooo;
-	uint8_t i = o->free;
+	uint8_t i;
 
+	ASSERT(o);		/* tcp_stack_new() made it */
+	i = o->free;
 	if (i == TCP_OOO_NONE || c->nooo >= TCP_OOO_CONN)
 		return TCP_OOO_NONE;
 	o->free = o->piece[i].next;

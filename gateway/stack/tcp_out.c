@@ -330,6 +330,7 @@ static size_t frame_max(const struct tcp *c)
 	size_t gso = ip_gso_max(c->ts->netif, !tcp_is4(c));
 	size_t opts = c->ts_ok ? TCP_TS_LEN : 0;
 
+	ASSERT(c->mss);		/* take_syn() sees to it */
 	if (gso < (size_t)c->mss + opts)
 		return c->mss;
 	gso -= opts;

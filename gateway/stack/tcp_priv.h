@@ -141,7 +141,7 @@ struct tcp {
 	bool do_ooo : 1;	/* offer again what the owner did not take */
 };
 
-_Static_assert(sizeof(struct tcp) <= 376, "an idle flow stays below 1 KiB");
+_Static_assert(sizeof(struct tcp) <= 304, "an idle flow stays below 1 KiB");
 
 struct tcp_list {
 	struct tcp *head, *tail;
