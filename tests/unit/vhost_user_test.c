@@ -574,9 +574,10 @@ static void round_trip(void **state)
 
 static void header_round_trip(void **state)
 {
-	const struct vsock_hdr in = { 1ULL << 40, 2ULL << 40, 3u << 20,
-				      4u << 20, 5u << 20, 6 << 10, 7 << 10, 8u << 20,
-				      9u << 20, 10u << 20 };
+	const struct vsock_hdr in = {
+		1ULL << 40, 2ULL << 40, 3u << 20, 4u << 20, 5u << 20,
+		6 << 10, 7 << 10, 8u << 20, 9u << 20, 10u << 20,
+	};
 	uint8_t b[VSOCK_HDR_LEN];
 	struct wr w = wr_init(b, sizeof(b));
 	struct vsock_hdr out;
