@@ -10,6 +10,7 @@ where it was made, whoever uses it, so servers and clients are threads here.
 """
 import contextlib
 import ctypes
+import fcntl
 import os
 import pathlib
 import re
@@ -172,13 +173,11 @@ class Hole:
         with ns.net():
             self.fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK |
                               os.O_CLOEXEC)
-            import fcntl
             fcntl.ioctl(self.fd, 0x400454ca,                 # TUNSETIFF
                         struct.pack("16sH22x", b"hole", 0x1001))
         ns.run("sh", "-ec", "ip link set hole up; "
-               f"ip route add {HOLE4}/24 dev hole; "
-               f"ip -6 route add {HOLE6}/64 dev hole".replace(
-                   HOLE4, "203.0.113.0").replace(HOLE6, "2001:db8:dead::"))
+               f"ip route add {HOLE4}/32 dev hole; "
+               f"ip -6 route add {HOLE6}/128 dev hole")
 
     def packets(self):
         """What went there so far, without the 4 bytes of metadata."""
@@ -215,7 +214,7 @@ class Log:
 class Gateway:
     """msb-gateway run on the host, and its packet process."""
 
-    def __init__(self, lab, *args, env=None, prefix=()):
+    def __init__(self, lab, *args, prefix=(), pass_fds=()):
         self.lab, self.args = lab, list(map(str, args))
         self.log = Log(lab.tmp / f"gateway{len(lab.gateways)}.log")
         lab.gateways.append(self)
@@ -223,7 +222,7 @@ class Gateway:
             GATEWAY, "run", "--unix", lab.sock, "--log-level", "debug",
             "--ipv4", "on", "--ipv6", "on", *self.args, prefix=prefix,
             stdin=subprocess.DEVNULL, stdout=self.log.file,
-            stderr=self.log.file, env=env)
+            stderr=self.log.file, pass_fds=pass_fds)
         self.wait_serving()
 
     def wait_serving(self, n=1):
@@ -325,13 +324,22 @@ class Bare:
 
     def __init__(self, path, timeout=5):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(timeout)
         self.sock.connect(path)
+        self.timeout = timeout
         self.buf = b""
 
     def send(self, *frames):
-        self.sock.sendall(b"".join(struct.pack(">I", len(bytes(f))) + bytes(f)
-                                   for f in frames))
+        self.sock.settimeout(self.timeout)
+        raw = [bytes(f) for f in frames]
+        self.sock.sendall(b"".join(struct.pack(">I", len(f)) + f
+                                   for f in raw))
+
+    def drain(self):
+        """Forget what has come."""
+        end = time.monotonic()
+        with contextlib.suppress(TimeoutError, BlockingIOError):
+            while True:
+                self._take(end)
 
     def _take(self, end):
         if len(self.buf) >= 4:
@@ -339,10 +347,7 @@ class Bare:
             if len(self.buf) >= 4 + n:
                 frame, self.buf = self.buf[4:4 + n], self.buf[4 + n:]
                 return frame
-        left = end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self.sock.settimeout(left)
+        self.sock.settimeout(max(0, end - time.monotonic()))
         more = self.sock.recv(1 << 20)
         if not more:
             raise ConnectionResetError("the gateway has hung up")
@@ -358,7 +363,7 @@ class Bare:
         while True:
             try:
                 raw = self._take(end)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 return None
             if not raw:
                 continue
