@@ -90,9 +90,6 @@ SAN		:= -O1 -g -fno-omit-frame-pointer \
 TEST_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 		   -DMSB_TEST $(CFLAGS)
 TEST_LIBS	:= $(T)/libbearssl.a -lmnl -lcurl $(HOST_LIBS)
-# Tests hold both programs in one: a name that both have gets a prefix
-$(T)/obj/agent/%.o $(T)/obj/tests/unit/agent_%.o $(F)/obj/agent/%.o: \
-	BASE += -Dconf_args=agent_conf_args
 FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 		   -DMSB_TEST -fsanitize=fuzzer-no-link \
 		   -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CFLAGS)
