@@ -285,7 +285,7 @@ static void agent_probe(struct agent *a)
 static void agent_signal(struct ev_src *src, uint32_t events)
 {
 	struct agent *a = container_of(src, struct agent, sig);
-	struct signalfd_siginfo si;
+	struct signalfd_siginfo si = { 0 };
 
 	(void)events;
 	if (read(src->fd, &si, sizeof(si)) != sizeof(si))

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -332,6 +333,7 @@ int gw_main(void)
 	struct gw *g = &gw;
 	int rc;
 
+	signal(SIGPIPE, SIG_IGN);	/* a VMM may give us a pipe to signal by */
 	g->ctl = (struct ev_src){ .fd = CTL_FD, .ready = ctl_ready };
 	rc = receive_conf(g);
 	if (rc < 0) {
