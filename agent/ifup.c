@@ -4,6 +4,7 @@
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/ifup.h"
@@ -12,6 +13,7 @@
 #include "base/log.h"
 #include "base/util.h"
 
+#define IFUP_SETTLE_MS	100
 #define PROC_IPV6	"/proc/sys/net/ipv6"
 #define VIRTIO_DEVICES	"/sys/bus/virtio/devices"
 #define VIRTIO_ID_NET	"0x0001"
@@ -265,6 +267,19 @@ static int ifup_route(struct nl *nl, struct report *r, const char *name,
 	return rc;
 }
 
+/*
+ * An IPv6 address is there at once, but the kernel takes packets to it only
+ * after a work item of its own has run.  Who speaks before loses the gateway's
+ * first advertisement, and a second until it is asked for again.
+ */
+static void ifup_settle(struct nl *nl, const struct ipaddr *a)
+{
+	const struct timespec ms = { .tv_nsec = NS_PER_MS };
+
+	for (int i = 0; i < IFUP_SETTLE_MS && !nl_is_local(nl, a); i++)
+		nanosleep(&ms, NULL);
+}
+
 static void ifup_report(struct report *r, const char *name,
 			const struct env *e, bool ip6)
 {
@@ -319,6 +334,8 @@ int ifup_iface(struct nl *nl, struct report *r, const struct nl_link *l,
 		rc = ifup_route(nl, r, name, l->index, &e->ip4);
 	if (ip6)
 		rc6 = ifup_route(nl, r, name, l->index, &e->ip6);
+	if (ip6 && !rc6)
+		ifup_settle(nl, &e->ip6.addr);
 	ifup_report(r, name, e, ip6);
 	return rc ? rc : rc6;
 }

@@ -364,6 +364,34 @@ int nl_route_has(struct nl *nl, const struct nl_route *r)
 	return rc ? rc : f.found;
 }
 
+static int nl_on_local(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct rtmsg *rtm = mnl_nlmsg_get_payload(nlh);
+	bool *local = arg;
+
+	if (nlh->nlmsg_type == RTM_NEWROUTE &&
+	    mnl_nlmsg_get_payload_len(nlh) >= sizeof(*rtm))
+		*local = rtm->rtm_type == RTN_LOCAL;
+	return MNL_CB_OK;
+}
+
+int nl_is_local(struct nl *nl, const struct ipaddr *a)
+{
+	_Alignas(struct nlmsghdr) uint8_t req[NL_REQ];
+	struct nlmsghdr *nlh = nl_start(req, RTM_GETROUTE, NLM_F_ACK);
+	struct rtmsg *rtm;
+	bool local = false;
+	int rc;
+
+	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
+	rtm->rtm_family = ipaddr_is4(a) ? AF_INET : AF_INET6;
+	rtm->rtm_dst_len = ipaddr_is4(a) ? 32 : 128;
+	if (!nl_put_addr(nlh, sizeof(req), RTA_DST, a))
+		return -ENOBUFS;
+	rc = nl_talk(nl, nlh, nl_on_local, &local);
+	return rc ? rc : local;
+}
+
 static void nl_link_kind(const struct nlattr *info, struct nl_link *l)
 {
 	struct nlattr *attr;

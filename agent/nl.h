@@ -91,6 +91,9 @@ int nl_addr_has(struct nl *nl, const struct nl_addr *a);
 /** nl_route_has() - 1 if there is this default route; 0; -errno */
 int nl_route_has(struct nl *nl, const struct nl_route *r);
 
+/** nl_is_local() - 1 if what is sent to @a is taken by this machine; 0; -errno */
+int nl_is_local(struct nl *nl, const struct ipaddr *a);
+
 /**
  * nl_links() - Call @fn for each interface, until it returns true
  *

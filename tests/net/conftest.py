@@ -5,6 +5,9 @@ import pytest
 
 import lab as labs
 
+# Programs are started in other mount namespaces, where a relative path is lost
+os.environ["MSB_BUILD"] = str(labs.BUILD)
+
 
 def _need():
     for path in (labs.GATEWAY, labs.INIT):

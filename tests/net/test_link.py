@@ -182,6 +182,25 @@ def test_gateway_that_starts_late(lab):
     flow_works(lab)
 
 
+def test_first_connection_is_not_late(lab):
+    """Ready means ready: no packet to the guest is lost at first, 20 times.
+
+    Linux takes packets to a new IPv6 address only after a while; whoever is
+    told of it too early loses the neighbour's answer, and then a second.
+    """
+    token = lab.start().hear("TOKEN")
+    ports = {f: lab.own(Echo(lab.host.listen(HOST[f]))).port
+             for f in FAMILIES}
+    for i in range(20):
+        family = FAMILIES[::-1][i % 2]
+        start = time.monotonic()
+        lab.guest.connect(HOST[family], ports[family]).close()
+        assert time.monotonic() - start < 0.5, (i, family)
+        lab.ag.kill()
+        lab.guest.run("ip", "link", "del", "eth0")
+        lab.agent(token=token)
+
+
 def test_two_gateways_on_one_socket(lab):
     """The second one refuses to start, and the first one serves on."""
     lab.start()
