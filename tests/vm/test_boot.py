@@ -17,6 +17,7 @@ def guest(room, servers):
     (d / "env").write_text(gateway.env())
     files = vm.script_files(d, "boot", servers.variables())
     files["etc/msb/ca.pem"] = servers.ca.pem
+    files["usr/bin/vsock_client"] = vm.static(d, "vsock_client")
     g = vm.Guest(
         d, "--vhost-user", d / "vhost.sock", "--env-file", d / "env",
         "--overlay", vm.overlay(d, files), "--append",
@@ -125,6 +126,11 @@ def test_refused(guest, step):
     assert s.ms < 2000
 
 
+def test_other_ports(guest):
+    """The device has two ports; others do not hang, they are refused"""
+    assert guest.step("vsock_refused").ok().text.startswith("ok refused")
+
+
 @pytest.mark.parametrize("step", ["udp4", "udp6"])
 def test_udp(guest, step):
     assert len(guest.step(step).ok().lines) == 6
@@ -144,6 +150,16 @@ def test_bulk(guest, servers, down, up, mib):
         vm.measure(f"{s}, {mib} MiB", f"{ms} ms, "
                    f"{mib * vm.MIB * 8 / 1e6 / max(ms, 1):.2f} Gbit/s"
                    + (", with sha256sum" if s == down else ""))
+
+
+@pytest.mark.parametrize("step", ["raw_down4", "raw_down6", "raw_up4",
+                                  "raw_up6"])
+def test_speed(guest, step):
+    """Only told: an emulated guest is no measure of anything else"""
+    n, seconds, rate = map(float, guest.step(step).ok().text.split())
+    assert n == 64 * vm.MIB
+    vm.measure(f"{step}, TCP, 64 MiB", f"{seconds * 1000:.0f} ms, "
+               f"{rate * 8 / 1e9:.2f} Gbit/s")
 
 
 def test_probe(guest):
@@ -214,3 +230,17 @@ def test_sigterm(tmp, room):
     said = [x for x in g.out if x.startswith("@")]
     assert said == ["@begin=0 0", "@workload=0 0", "@daemon=0 0"], g.log()
     assert "stopping: Terminated" in g.log()
+
+
+def test_hang(tmp):
+    """A guest that falls silent in boot is ended, and told apart"""
+    init = tmp / "init"
+    init.write_text("#!/bin/sh\nwhile :; do sleep 1; done\n")
+    g = vm.Guest(tmp, "--overlay", vm.overlay(tmp, {"init": init}))
+    try:
+        with pytest.raises(vm.Hang, match="it hung in boot"):
+            g.wait()
+    finally:
+        g.end()
+        assert vm.hung.pop() == str(g.console)
+    assert g.took < 40

@@ -286,13 +286,14 @@ class Gateway(Program):
 
 # --- guests ------------------------------------------------------------------
 
-def helper(d):
-    """The static program for the guest, built"""
-    out = d / "helper"
+def static(d, name):
+    """A program for the guest, built from NAME.c"""
+    out = d / name
     subprocess.run(
         [os.environ.get("MUSL_CC", "musl-gcc"), "-static", "-std=c11",
-         "-D_GNU_SOURCE", "-Os", "-s", "-Wall", "-Wextra", "-o", out,
-         HERE / "helper.c"], check=True, timeout=60)
+         "-D_GNU_SOURCE", "-isystem", BUILD / "guest/include", "-Os", "-s",
+         "-Wall", "-Wextra", "-o", out, HERE / f"{name}.c"], check=True,
+        timeout=60)
     return out
 
 
@@ -318,7 +319,7 @@ def script_files(d, script, variables):
     """What a guest needs to run guest/SCRIPT.sh as its workload"""
     return {"etc/msb/workload": HERE / f"guest/{script}.sh",
             "etc/msb/lib.sh": HERE / "guest/lib.sh",
-            "usr/bin/helper": helper(d),
+            "usr/bin/helper": static(d, "helper"),
             "etc/msb/variables": "".join(
                 f"{k}={v}\n" for k, v in variables.items())}
 

@@ -1,6 +1,8 @@
 #!/bin/sh
 # boot.sh - the main check of a guest: what it sees, and all that it can do
 . /etc/msb/lib.sh
+DOWN='%{size_download} %{time_total} %{speed_download}'
+UP='%{size_upload} %{time_total} %{speed_upload}'
 
 # orphan: a child that its parent leaves behind, to be adopted by PID 1
 orphan()
@@ -51,6 +53,7 @@ step closed get "http://$GW4:$CLOSED/"
 step closed6 get "http://[$GW6]:$CLOSED/"
 step denied get http://10.1.2.3/
 step denied6 get "http://[fd99::1]/"
+step vsock_refused vsock_client refused 2000
 step udp4 helper udp "$GW4" "$UDP4" 1 512 1472 1473 9000 65507
 step udp6 helper udp "$GW6" "$UDP6" 1 512 1452 1453 9000 65507
 
@@ -64,6 +67,15 @@ step up4 put "http://$GW4:$WEB4/"
 step down6 get_sum "http://[$GW6]:$WEB6/blob/16"
 step up6 put "http://[$GW6]:$WEB6/"
 rm -f /tmp/blob
+# Without disk and sums: how fast, in curl's own words
+step raw_down4 get -o /dev/null -w "$DOWN" "http://$GW4:$WEB4/blob/64"
+step raw_down6 get -o /dev/null -w "$DOWN" "http://[$GW6]:$WEB6/blob/64"
+truncate -s 64M /tmp/hole
+step raw_up4 get -o /dev/null -T /tmp/hole -H Expect: -w "$UP" \
+	"http://$GW4:$WEB4/"
+step raw_up6 get -o /dev/null -T /tmp/hole -H Expect: -w "$UP" \
+	"http://[$GW6]:$WEB6/"
+rm -f /tmp/hole
 
 step probe_status status PROBE
 for _ in 1 2 3 4 5 6 7 8; do
