@@ -395,8 +395,6 @@ class Lab:
             f"ip addr add {a} dev lo;" for a in (
                 f"{HOST4}/32", f"{OTHER4}/32", f"{DENIED4}/32",
                 f"{HOST6}/128", f"{OTHER6}/128", f"{DENIED6}/128")))
-        # The one group that is there with and without real root
-        self.host.sysctl("net.ipv4.ping_group_range", "0 0")
         self.hole = Hole(self.host)
 
     def guest_env(self):
@@ -413,7 +411,10 @@ class Lab:
         self.gateway(*args, **kw)
         return self.agent()
 
-    def gateway(self, *args, net="public,host", **kw):
+    def gateway(self, *args, net="public,host", ping="0 0", **kw):
+        """@ping: groups that may ping; 0 is there without real root too."""
+        if ping:
+            self.host.sysctl("net.ipv4.ping_group_range", ping)
         self.gw = Gateway(self, "--net", net, *args, **kw)
         return self.gw
 

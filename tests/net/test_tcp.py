@@ -254,7 +254,7 @@ def test_closed_window_for_seconds(net, family, side):
     a, b = pair(net, family)
     if side == "host":
         a, b = b, a
-    # not below twice the MSS of the host's loopback, else the host itself crawls
+    # below twice the MSS of its loopback the host itself crawls
     b.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
     sent = Later(send_all, a, 16 * MIB)
     time.sleep(2.5)
