@@ -107,7 +107,7 @@ help:				## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { \
 		sub(/:.*/, "", $$1); printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-run: all image			## boot a sandbox, show its network, give a shell
+run: all image $(O)/deps/vm		## boot a sandbox, show its network, give a shell
 	$(Q)O='$(O)' sh rootfs/demo
 
 # Each kind of test says how long it took, whether it passed or not
@@ -202,20 +202,33 @@ PKG_lint  := clang clang-tidy clang-format cppcheck
 PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 	     python3-scapy iproute2 iputils-ping curl socat bind9-dnsutils \
 	     unbound openssl tcpdump ethtool procps
-PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod
+# python3 and openssl are for rootfs/demo
+PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl
 PKG_bench := iperf3 passt slirp4netns
+
+# What the goals of this make need, so that whoever may not install is told once
+SETS_all	:= build
+SETS_install	:= build
+SETS_guest-deps	:= build
+SETS_run	:= build vm
+SETS_image	:= build vm
+SETS_check	:= build test
+SETS_check-net	:= build test
+SETS_check-vm	:= build test vm
+SETS_bench	:= build test vm bench
+SETS_deps	:= build lint test vm bench
+SETS	:= $(sort $(foreach g,$(or $(MAKECMDGOALS),all), \
+	     $(or $(SETS_$(g)),build lint test vm)))
 
 deps: $(foreach s,build lint test vm bench,$(O)/deps/$(s))	## install the Debian packages that all targets need
 	@:
 
-# apt-get holds one lock: never two sets at once
-$(O)/deps/lint: | $(O)/deps/build
-$(O)/deps/test: | $(O)/deps/lint
-$(O)/deps/vm: | $(O)/deps/build $(O)/deps/test
-$(O)/deps/bench: | $(O)/deps/vm
+# The first says what all lack; apt-get runs once at a time
+$(foreach s,lint test vm bench,$(O)/deps/$(s)): | $(O)/deps/build
 $(O)/deps/%: rootfs/packages Makefile
 	$(Q)mkdir -p $(@D)
-	$(Q)sh rootfs/packages $* $(PKG_$*)
+	$(Q)ALL='$(foreach s,$(SETS),$(PKG_$(s)))' \
+		sh rootfs/packages $* $(PKG_$*)
 	$(Q)touch $@
 
 # --- guest dependencies, kernel, images --------------------------------------
@@ -239,7 +252,8 @@ image: $(O)/initramfs.cpio.gz $(O)/rootfs.ext4	## guest kernel, initramfs and ex
 $(O)/kernel/vmlinuz: rootfs/kernel | $(O)/deps/build $(O)/deps/vm
 	$(Q)sh rootfs/kernel -d '$(DL)' '$(O)/kernel'
 	$(Q)touch $@
-$(O)/initramfs.cpio.gz: rootfs/initramfs $(wildcard rootfs/files/*) \
+$(O)/initramfs.cpio.gz: rootfs/initramfs rootfs/tree.sh \
+		$(wildcard rootfs/files/*) \
 		$(MSB_INIT) $(O)/kernel/vmlinuz $(GUEST_DEPS)
 	$(Q)$(call say,INITRD,$@)
 	$(Q)sh rootfs/initramfs -b '$(O)' $@
