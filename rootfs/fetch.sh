@@ -9,8 +9,8 @@
 # machine's own Debian entries: deb822 files or one-line entries, whichever it
 # has.  Nothing outside $dl is written, and no root is needed.
 
-# Suites whose archive can step in for one that dropped a file
-debian_next=trixie
+# Suites that can step in when the mirror lacks a file of the machine's own
+debian_others="trixie bookworm"
 debian_suites='(bookworm|trixie|forky|duke|sid|oldstable|stable|testing|unstable)'
 
 die()
@@ -91,7 +91,7 @@ apt_oneline()
 
 # apt_setup SUITE: make the private configuration and read the lists, once a
 # day.  "own" are the machine's suites, "again" the same with lists read anew.
-# Returns 1 when that has just been done.
+# Returns 1 when that has just been done, or SUITE is one of the machine's own.
 apt_setup()
 {
 	if [ "$1" = again ]; then
@@ -99,6 +99,8 @@ apt_setup()
 		rm -f "$dl/apt/own/stamp"
 		set -- own
 	fi
+	! grep -qsw -e "$1" "$dl/apt/own/parts/debian.sources" \
+		"$dl/apt/own/parts/debian.list" || return 1
 	apt_dir=$dl/apt/$1
 	mkdir -p "$apt_dir/parts" "$apt_dir/lists/partial" "$apt_dir/cache"
 	apt_deb822 "deb deb-src" >"$apt_dir/parts/debian.sources"
@@ -176,7 +178,7 @@ fetch_source()
 {
 	src=$dl/src/$1
 	if ! sums_ok "$src"; then
-		for suite in own again "$debian_next"; do
+		for suite in own again $debian_others; do
 			apt_setup "$suite" || continue
 			v=$(apt_source_version "$1" "$2" "$3")
 			[ -n "$v" ] || continue
@@ -201,7 +203,7 @@ fetch_deb()
 {
 	deb=$dl/deb/$1
 	if ! sums_ok "$deb"; then
-		for suite in own again "$debian_next"; do
+		for suite in own again $debian_others; do
 			apt_setup "$suite" || continue
 			v=$(apt_run apt-cache policy "$1" |
 				sed -n 's/^  Candidate: //p')
