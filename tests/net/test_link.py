@@ -302,7 +302,7 @@ def test_silent_peer_is_dropped_after_15_s(lab):
     begin = time.monotonic()
     s.settimeout(8)
     zeros = 0
-    while True:
+    while time.monotonic() - begin < 20:
         got = s.recv(4096)
         if not got:
             break
