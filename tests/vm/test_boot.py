@@ -26,10 +26,20 @@ def guest(room, servers):
     g.logs = lambda: g.log() + "\n--- gateway\n" + gateway.text
     try:
         g.exit = g.wait()
+        alive = gateway.proc.poll() is None
+        g.gateway_exit = gateway.stop() if alive else "before the test"
+        g.gateway_log = gateway.text
         yield g
     finally:
         g.end()
-        g.gateway_exit = gateway.stop()
+        gateway.stop()
+
+
+def test_gateway_ends(guest):
+    """It outlives its guest, and ends when told to"""
+    assert guest.gateway_exit == 0, guest.gateway_log
+    assert "packet process ended" not in guest.gateway_log
+    assert guest.gateway_log.count("link up: native") == 2      # one was killed
 
 
 def test_ends_in_order(guest):
