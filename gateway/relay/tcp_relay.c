@@ -18,7 +18,7 @@
 /* #syscalls connect setsockopt getsockopt ioctl recvfrom recvmsg sendmsg */
 /* #syscalls shutdown close */
 
-#define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)
+#define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define DIAL_BUCKETS	1024	/* counters of dials in flight, by destination */
 /*
  * In flight toward the guest where the kernel has no SO_PEEK_OFF: each peek
@@ -39,6 +39,8 @@ COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
  * @outq:	Upper bound of what lies unacknowledged in the send queue
  * @out_wait:	An edge of EPOLLOUT was asked for
  * @held:	A plain peek left off at its bound: no edge will tell of the rest
+ * @dry:	A peek got all that there was: the next byte comes with an edge
+ * @urgent:	Urgent data was seen, before which a peek stops short: no @dry
  */
 struct tflow {
 	struct tcp_relay *r;
@@ -49,7 +51,7 @@ struct tflow {
 	uint32_t bucket, sndbuf, outq;
 	size_t peek_pos;
 	bool has_next, connected, peek_off, out_wait, held, rdhup;
-	bool dead;
+	bool dry, urgent, dead;
 };
 
 struct tcp_relay {
@@ -127,6 +129,8 @@ static int flow_socket(struct tflow *f, int family)
 	if (fd < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	/* Else a peek skips the urgent byte, and the peek offset does not */
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	f->peek_off = !f->r->cfg.no_peek_off &&
 		      setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero,
 				 sizeof(zero)) == 0;
@@ -249,6 +253,9 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 	}
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		f->rdhup = true;
+	if (events & EPOLLPRI)
+		f->urgent = true;
+	f->dry = false;
 	if (events & EPOLLOUT && f->out_wait) {
 		f->out_wait = false;
 		tcp_room_changed(f->c);
@@ -423,6 +430,10 @@ static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 		return errno == EAGAIN ? 0 : -errno;
 	if ((size_t)got > off)
 		return got - (ssize_t)off;
+	if (off && f->urgent) {	/* it stops there until what is before is read */
+		f->held = true;
+		return 0;
+	}
 	return f->rdhup && (size_t)got == off ? -ENODATA : 0;
 }
 
@@ -439,6 +450,8 @@ static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 		return l->ops->peek(l->arg, c, off, iov, n, len);
 	if (!f->peek_off)
 		return plain_peek(f, off, iov, n, len);
+	if (f->dry && f->peek_pos == off)
+		return 0;
 	if (f->peek_pos != off) {
 		int pos = (int)off;
 
@@ -451,6 +464,7 @@ static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;
 	f->peek_pos += (size_t)got;
+	f->dry = got && (size_t)got < len && !f->rdhup && !f->urgent;
 	return got ? got : -ENODATA;
 }
 

@@ -1,6 +1,8 @@
 """TCP between a guest and servers on the host."""
 import hashlib
+import os
 import random
+import signal
 import socket
 import struct
 import threading
@@ -95,6 +97,28 @@ def test_bulk_host_to_guest(net, family, size):
     want = send_all(host, size)
     host.shutdown(socket.SHUT_WR)
     assert got.get() == (want, size)
+
+
+@both
+@pytest.mark.parametrize("net", [(), PLAIN], indirect=True,
+                         ids=["peek-off", "no-peek-off"])
+def test_urgent_from_host(net, family):
+    """A read stops before urgent data: nothing is lost, doubled or stuck."""
+    guest, host = pair(net, family)
+    for i in range(4):
+        part, urgent = BLOCK[i:i + 3000 * i + 1], bytes([0x30 + i])
+        os.kill(net.gw.pid, signal.SIGSTOP)     # all of it is there at once
+        try:
+            host.sendall(part)
+            host.send(urgent, socket.MSG_OOB)
+            host.sendall(part)
+            if i == 3:
+                host.shutdown(socket.SHUT_WR)
+        finally:
+            os.kill(net.gw.pid, signal.SIGCONT)
+        want = part + urgent + part
+        assert take(guest, len(want)) == want
+    assert guest.recv(1) == b""
 
 
 def take(sock, n):
