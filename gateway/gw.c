@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/count.h"
@@ -334,6 +335,7 @@ int gw_main(void)
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);	/* a VMM may give us a pipe to signal by */
+	prctl(PR_SET_NAME, "msb-gateway");	/* not "exe", of /proc/self */
 	g->ctl = (struct ev_src){ .fd = CTL_FD, .ready = ctl_ready };
 	rc = receive_conf(g);
 	if (rc < 0) {
