@@ -13,6 +13,12 @@
 #define OPT_LEN		11
 
 #define POINTER		0xc0	/* top bits of a label's length */
+/*
+ * Pointers to pointers cost time and say nothing: a name needs one for each
+ * label at most.  64 KiB of them, gone through for each of 4096 records, took
+ * 94 ms.
+ */
+#define POINTERS_MAX	(DNS_NAME_MAX / 2)
 
 int dns_msg_parse(struct rd *r, struct dns_msg *out)
 {
@@ -68,18 +74,32 @@ static void put_char(uint8_t c, struct wr *w)
 }
 
 /**
+ * struct jumps - Where the pointers of one name have led
+ * @limit:	The next one must go before this offset
+ * @n:		How many there were
+ * @after:	Behind the first of them
+ */
+struct jumps {
+	size_t limit;
+	unsigned int n;
+	struct rd after;
+};
+
+/**
  * follow() - Go where a compression pointer points
  * @msg:	Whole message
  * @hi:		First byte of the pointer; the second is read from @cur
- * @limit:	The pointer must go before this offset; lowered to where it goes
  */
-static int follow(struct span msg, uint8_t hi, struct rd *cur, size_t *limit)
+static int follow(struct span msg, uint8_t hi, struct rd *cur, struct jumps *j)
 {
 	size_t to = (size_t)(hi & ~POINTER) << 8 | rd_u8(cur);
 
-	if (cur->bad || to < DNS_HDR_LEN || to >= *limit)
+	if (cur->bad || to < DNS_HDR_LEN || to >= j->limit ||
+	    j->n == POINTERS_MAX)
 		return -EBADMSG;
-	*limit = to;
+	if (!j->n++)
+		j->after = *cur;
+	j->limit = to;
 	*cur = rd_init(msg.p, msg.len);
 	rd_take(cur, to);
 	return 0;
@@ -90,19 +110,14 @@ static int follow(struct span msg, uint8_t hi, struct rd *cur, size_t *limit)
  *
  * Return: 1; 0 for the root label; -EBADMSG
  */
-static int label_next(struct span msg, struct rd *cur, struct rd *after,
-		      bool *jumped, size_t *limit, struct span *label)
+static int label_next(struct span msg, struct rd *cur, struct jumps *j,
+		      struct span *label)
 {
 	for (;;) {
 		uint8_t c = rd_u8(cur);
 
 		if ((c & POINTER) == POINTER) {
-			if (!*jumped) {
-				*after = *cur;
-				rd_take(after, 1);
-				*jumped = true;
-			}
-			if (follow(msg, c, cur, limit))
+			if (follow(msg, c, cur, j))
 				return -EBADMSG;
 			continue;
 		}
@@ -112,8 +127,8 @@ static int label_next(struct span msg, struct rd *cur, struct rd *after,
 		label->p = rd_take(cur, c);
 		if (cur->bad)
 			return -EBADMSG;
-		if (!c && !*jumped)
-			*after = *cur;
+		if (!c && !j->n)
+			j->after = *cur;
 		return c ? 1 : 0;
 	}
 }
@@ -121,16 +136,15 @@ static int label_next(struct span msg, struct rd *cur, struct rd *after,
 int dns_name_parse(struct span msg, struct rd *r,
 		   char text[static DNS_TEXT_MAX])
 {
-	size_t limit = (size_t)(r->p - msg.p), wire = 1;
-	struct rd cur = *r, after = *r;
+	struct jumps j = { .limit = (size_t)(r->p - msg.p) };
+	struct rd cur = *r;
+	size_t wire = 1;
 	char buf[DNS_TEXT_MAX];
 	struct wr w = wr_init(buf, sizeof(buf));
 	struct span label;
-	bool jumped = false;
 	int rc;
 
-	while ((rc = label_next(msg, &cur, &after, &jumped, &limit,
-				&label)) > 0) {
+	while ((rc = label_next(msg, &cur, &j, &label)) > 0) {
 		wire += label.len + 1;
 		if (wire > DNS_NAME_MAX)
 			return -EBADMSG;
@@ -146,7 +160,7 @@ int dns_name_parse(struct span msg, struct rd *r,
 	wr_u8(&w, '\0');
 	ASSERT(!w.bad);		/* DNS_TEXT_MAX holds any name */
 	memcpy(text, buf, wr_len(&w));
-	*r = after;
+	*r = j.after;
 	return 0;
 }
 

@@ -101,6 +101,28 @@ static void parse_names(void **state)
 	}
 }
 
+/* One byte of name behind any number of pointers would be work for nothing */
+static void pointers_to_pointers(void **state)
+{
+	uint8_t in[12 + 1 + 2 * 128] = { 0 };
+	struct wr w = wr_init(in + 13, sizeof(in) - 13);
+	char text[DNS_TEXT_MAX];
+
+	(void)state;
+	wr_u16(&w, 0xc000 | 12);
+	while (wr_left(&w))
+		wr_u16(&w, (uint16_t)(0xc000 | (13 + wr_len(&w) - 2)));
+	for (size_t n = 1; n <= 128; n++) {
+		struct span m = heap((const char *)in, 13 + 2 * n);
+		struct rd r = rd_init(m.p, m.len);
+
+		rd_take(&r, 13 + 2 * (n - 1));
+		assert_int_equal(dns_name_parse(m, &r, text),
+				 n <= 127 ? 0 : -EBADMSG);
+		drop(m);
+	}
+}
+
 static void worst_name(void **state)
 {
 	char in[12 + 255], text[DNS_TEXT_MAX];
@@ -432,6 +454,7 @@ int dns_test(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(parse_names),
+		cmocka_unit_test(pointers_to_pointers),
 		cmocka_unit_test(worst_name),
 		cmocka_unit_test(emit_names),
 		cmocka_unit_test(parse_queries),
