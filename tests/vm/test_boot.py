@@ -1,6 +1,5 @@
 """A guest whose vsock device is msb-gateway itself."""
 import re
-import types
 
 import pytest
 

@@ -39,8 +39,8 @@ class Host:
             dns=self.dns))
 
     def kill(self):
-        # Its packet process goes with it.  vhost-device-vsock 0.3 does not
-        # tell the guest, which finds out by 15 s of silence
+        # Its packet process goes with it.  The guest hears of it by a reset
+        # or by 15 s of silence: vhost-device-vsock 0.3.0 has done both
         self.gateways[-1].proc.kill()
         self.gateways[-1].proc.wait(5)
 
