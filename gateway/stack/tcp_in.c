@@ -294,7 +294,7 @@ ssize_t tcp_deliver(struct tcp *c, const struct iovec *iov, int n, size_t len)
 static void in_order(struct tcp *c, const struct tcp_seg *s, size_t skip,
 		     size_t len)
 {
-	struct iovec iov[LINK_IOV_MAX];
+	struct iovec iov[LINK_IOV_MAX + 1];	/* netif copies a head */
 	int n = iov_slice(s->p->iov, s->p->n, s->h.hlen + skip, len - skip,
 			  iov, (int)ARRAY_SIZE(iov));
 	ssize_t took;
@@ -311,7 +311,7 @@ static void in_order(struct tcp *c, const struct tcp_seg *s, size_t skip,
 
 static void in_early(struct tcp *c, const struct tcp_seg *s, size_t len)
 {
-	struct iovec iov[LINK_IOV_MAX];
+	struct iovec iov[LINK_IOV_MAX + 1];	/* netif copies a head */
 	int n = iov_slice(s->p->iov, s->p->n, s->h.hlen, len, iov,
 			  (int)ARRAY_SIZE(iov));
 

@@ -290,6 +290,22 @@ static void gso_from_guest(void **state)
 	}
 }
 
+/* A guest cuts its frames as it likes, in order and early */
+static void frames_in_pieces(void **state)
+{
+	(void)state;
+	rig_init(r, NULL);
+	rig_established(r, NULL, 65535);
+	r->pieces = true;
+	rig_seg(r, A, 501, 1, 500);
+	rig_drain(r);
+	rig_seg(r, A, 1, 1, 500);
+	rig_expect(r, A, 1, 1001, 0);
+	assert_int_equal(r->conn[0].rx_len, 1000);
+	assert_true(rig_rx_ok(&r->conn[0]));
+	rig_done(r);
+}
+
 static void overlaps(void **state)
 {
 	struct rig_conn *k;
@@ -578,6 +594,7 @@ int tcp_in_test(void)
 		cmocka_unit_test(paws),
 		cmocka_unit_test(one_ack_for_a_batch),
 		cmocka_unit_test(gso_from_guest),
+		cmocka_unit_test(frames_in_pieces),
 		cmocka_unit_test(overlaps),
 		cmocka_unit_test(early_segments),
 		cmocka_unit_test(early_store_is_bounded),

@@ -275,6 +275,23 @@ size_t rig_frame(struct rig *r, const struct rig_seg *s, uint8_t *buf,
 	return wr_len(&w);
 }
 
+/* A first piece with all headers and some payload, and many small ones */
+static void in_pieces(struct rig *r, const struct link_vnet *vh, uint8_t *b,
+		      size_t len)
+{
+	const size_t first = NETIF_HEAD + 1, rest = LINK_IOV_MAX - 1;
+	struct iovec iov[LINK_IOV_MAX];
+
+	assert_true(len >= first + rest);
+	iov[0] = (struct iovec){ .iov_base = b, .iov_len = first };
+	for (size_t i = 0; i < rest; i++)
+		iov[1 + i] = (struct iovec){ .iov_base = b + first + i,
+					     .iov_len = 1 };
+	iov[rest].iov_len = len - first - (rest - 1);
+	link_input(&r->link.link, vh, iov, LINK_IOV_MAX);
+	link_input_done(&r->link.link);
+}
+
 void rig_in_only(struct rig *r, const struct rig_seg *s)
 {
 	static uint8_t buf[LINK_FRAME_MAX];
@@ -284,7 +301,10 @@ void rig_in_only(struct rig *r, const struct rig_seg *s)
 
 	assert_non_null(exact);
 	memcpy(exact, buf, len);
-	memlink_deliver(&r->link, &vh, exact, len);
+	if (r->pieces)
+		in_pieces(r, &vh, exact, len);
+	else
+		memlink_deliver(&r->link, &vh, exact, len);
 	free(exact);
 }
 

@@ -85,6 +85,7 @@ struct rig {
 	unsigned int head, tail;
 	uint32_t gisn, pisn;	/* what relative 0 is */
 	bool pisn_known, mute;
+	bool pieces;		/* frames come in as many as a link may give */
 	struct rig_conn conn[RIG_CONNS];
 	unsigned int nconn, wakes;
 	bool pending;		/* what the last flush said */
