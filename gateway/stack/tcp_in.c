@@ -362,6 +362,7 @@ void tcp_fin_check(struct tcp *c)
 	    c->rcv_nxt != c->fin_seq)
 		return;
 	c->fin_taken = true;
+	tcp_ooo_drop(c);	/* what claims to lie behind it */
 	c->rcv_nxt++;
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt);
 	c->do_ack = true;

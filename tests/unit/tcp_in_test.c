@@ -412,6 +412,9 @@ static void nothing_behind_the_fin(void **state)
 	rig_expect(r, A, 1, 152, 0);
 	assert_int_equal(k->rx_len, 150);
 	assert_true(k->got_fin);
+	tcp_room_changed(k->c);
+	rig_flush(r);
+	assert_int_equal(k->rx_len, 150);
 	rig_done(r);
 }
 
