@@ -6,7 +6,8 @@ A guest and a host in network namespaces, MTU 1500, TCP over IPv4.  Columns:
     ours-tap    msb-gateway run --tap-fd on the guest's TAP
     ours        msb-init agent and msb-gateway over a Unix socket
     ours-bare   the same without offloads
-    pasta, slirp4netns      build/peers/NAME, or the system's
+    pasta, slirp4netns      the system's
+    pasta-new   build/peers/pasta
 Rounds are interleaved, so what else the machine does hits all columns alike;
 the table has medians.  Trust ratios, never absolute numbers.  All samples go to
 build/bench/result.json.
@@ -17,7 +18,7 @@ Environment:
     BENCH_ONLY      columns, by comma
     BENCH_MORE      1: also 8 streams, 16 connections, 16 workers
     BENCH_GATEWAY_ARGS      more flags for ours
-    PASTA, SLIRP4NETNS      other programs than those found
+    PASTA, PASTA_NEW, SLIRP4NETNS   other programs than those found
 Marks are those of the budget, and change no exit code.
 """
 import json

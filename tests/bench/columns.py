@@ -156,10 +156,8 @@ class Peer(Column):
 
     @classmethod
     def program(cls, build):
-        """The one that the environment names, of build/peers, of the system"""
-        own = build / "peers" / cls.name
-        return os.environ.get(cls.variable) or (
-            str(own) if os.access(own, os.X_OK) else shutil.which(cls.name))
+        """The one that the environment names, or the system's."""
+        return os.environ.get(cls.variable) or shutil.which(cls.name)
 
     @classmethod
     def missing(cls, build):
@@ -194,6 +192,15 @@ class Pasta(Peer):
         self.wait_for(p.GUEST)
 
 
+class PastaNew(Pasta):
+    """A current one: how it fares and which wins differs between machines."""
+    name, variable = "pasta-new", "PASTA_NEW"
+
+    @classmethod
+    def program(cls, build):
+        return os.environ.get(cls.variable) or str(build / "peers" / "pasta")
+
+
 class Slirp4netns(Peer):
     name, variable = "slirp4netns", "SLIRP4NETNS"
 
@@ -203,4 +210,5 @@ class Slirp4netns(Peer):
         self.wait_for("10.0.2.100")
 
 
-ALL = [Veth, Bridge, OursTap, Ours, OursBare, Pasta, Slirp4netns]
+ALL = [Veth, Bridge, OursTap, Ours, OursBare, Pasta, PastaNew,
+       Slirp4netns]
