@@ -28,6 +28,7 @@ _Static_assert(OUT_CAP >= 2 + DNS_MSG_MAX, "an answer does not fit");
  * @jobs:	Queries on their way
  * @fin:	The guest sends no more
  * @shut:	We send no more than what is in @out
+ * @full:	An answer waits for room, which the guest is to make
  */
 struct dns_conn {
 	struct dns_fwd *d;
@@ -35,17 +36,31 @@ struct dns_conn {
 	struct ring in, out;
 	struct timer idle;
 	unsigned int jobs;
-	bool fin, shut, busy;
+	bool fin, shut, busy, full;
 };
 
+static bool job_of(const struct dns_job *j, struct slab_id conn)
+{
+	return !j->dead && j->tcp && j->conn.slot == conn.slot &&
+	       j->conn.gen == conn.gen;
+}
+
+/* Nobody waits for the answers any more: their jobs end, too */
 static void conn_free(struct dns_conn *k)
 {
 	struct dns_fwd *d = k->d;
+	const struct slab_id id = slab_id(&d->conns, k);
 
 	timer_del(ev_timerq(d->ev), &k->idle);
 	ring_free(&k->in);
 	ring_free(&k->out);
 	slab_del(&d->conns, k);
+	for (uint32_t i = 0; i < d->jobs.cap; i++) {
+		struct dns_job *j = slab_at(&d->jobs, i);
+
+		if (j && job_of(j, id))
+			dns_job_end(j);
+	}
 }
 
 static void conn_alive(struct dns_conn *k)
@@ -57,7 +72,9 @@ static void on_idle(struct timer *t)
 {
 	struct dns_conn *k = container_of(t, struct dns_conn, idle);
 
-	if (k->jobs) {
+	if (k->full) {
+		tcp_abort(k->c);	/* it asks, and does not listen */
+	} else if (k->jobs) {
 		conn_alive(k);
 	} else if (k->shut) {
 		tcp_abort(k->c);	/* it got its FIN, and never closed */
@@ -110,8 +127,10 @@ int dns_conn_answer(struct dns_fwd *d, struct slab_id conn, struct span msg)
 
 	if (!k)
 		return 0;
-	if (ring_room(&k->out) < 2 + msg.len)
+	if (ring_room(&k->out) < 2 + msg.len) {
+		k->full = true;
 		return -EAGAIN;
+	}
 	ring_put(&k->out, head, sizeof(head));
 	ring_put(&k->out, msg.p, msg.len);
 	conn_alive(k);
@@ -179,7 +198,8 @@ static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
 		return (ssize_t)len;	/* nobody listens any more */
 	for (int i = 0; i < n && ring_room(&k->in); i++)
 		took += ring_put(&k->in, iov[i].iov_base, iov[i].iov_len);
-	conn_alive(k);
+	if (!k->full)
+		conn_alive(k);
 	conn_work(k);
 	return (ssize_t)took;
 }
@@ -224,8 +244,7 @@ static void deliver_waiting(struct dns_conn *k)
 	for (uint32_t i = 0; i < d->jobs.cap && k->jobs; i++) {
 		struct dns_job *j = slab_at(&d->jobs, i);
 
-		if (j && j->done && !j->dead && j->conn.slot == id.slot &&
-		    j->conn.gen == id.gen)
+		if (j && j->done && job_of(j, id))
 			dns_up_deliver(j);
 	}
 }
@@ -237,6 +256,7 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 	(void)arg;
 	ring_take(&k->out, n);
 	conn_alive(k);
+	k->full = false;
 	if (k->jobs)
 		deliver_waiting(k);
 	conn_work(k);

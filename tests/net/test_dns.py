@@ -205,6 +205,34 @@ def test_connection_with_an_impossible_query_ends(dns):
         assert s.recv(1) == b""
 
 
+def huge_answers(conn):
+    """A resolver whose answers are as long as they can be."""
+    q = conn.recv(4096)[2:]
+    conn.sendall(b"\xff\xff" + q[:2] + b"\x81\x80" + q[4:] +
+                 bytes(65535 - len(q)))
+
+
+def test_connections_that_do_not_read_and_go(lab):
+    """What waited for room in them does not wait for ever."""
+    server = lab.own(Server(lab.host.listen("127.0.0.1", PORT), huge_answers))
+    lab.start(*UPSTREAM)
+    q = query("a.lab.test", 1)
+    q = struct.pack(">H", len(q)) + q
+    for _ in range(20):
+        s = lab.guest.socket(socket.AF_INET)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect((GW4, 53))
+        s.sendall(q * 16)
+        time.sleep(0.1)         # all are asked; the first answer has room
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                     struct.pack("ii", 1, 0))
+        s.close()
+    with lab.guest.connect(GW4, 53) as s:
+        s.sendall(q * 16)
+        assert [read_answer(s)[0] for _ in range(16)] == [1] * 16
+    server.check()
+
+
 def test_garbage_to_port_53(dns):
     s = dns.own(dns.guest.udp("0.0.0.0"))
     s6 = dns.own(dns.guest.udp("::"))
