@@ -121,6 +121,7 @@ static void flow_end(struct tflow *f, bool rst)
 
 /* ---- dialling ------------------------------------------------------------- */
 
+/* Return: the socket, which @f owns, or -errno */
 static int flow_socket(struct tflow *f, int family)
 {
 	const int one = 1, zero = 0;
@@ -136,7 +137,7 @@ static int flow_socket(struct tflow *f, int family)
 				 sizeof(zero)) == 0;
 	f->peek_pos = 0;
 	f->src.fd = fd;
-	return 0;
+	return fd;
 }
 
 static void tell_unreachable(struct tflow *f, int err)
@@ -185,13 +186,13 @@ static int dial_addr(struct tflow *f, const struct ipaddr *a, uint16_t port)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = ipaddr_to_sa(a, port, &ss);
-	int rc = flow_socket(f, ss.ss_family);
+	int fd = flow_socket(f, ss.ss_family), rc;
 
-	if (rc < 0)
-		return -rc;
-	rc = connect(f->src.fd, (const struct sockaddr *)&ss, len);
+	if (fd < 0)
+		return -fd;
+	rc = connect(fd, (const struct sockaddr *)&ss, len);
 	if (rc < 0 && errno == EINPROGRESS)
-		rc = connect(f->src.fd, (const struct sockaddr *)&ss, len);
+		rc = connect(fd, (const struct sockaddr *)&ss, len);
 	if (rc < 0 && errno != EALREADY) {
 		rc = errno;
 		socket_close(f, false);

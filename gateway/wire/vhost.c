@@ -195,11 +195,10 @@ static size_t payload_len(const struct vhost_msg *m)
 
 void vhost_msg_emit(struct wr *w, const struct vhost_msg *m)
 {
+	ASSERT(form_of(m->req) != VHOST_FORM_UNKNOWN);
 	emit_hdr(w, m->req, m->flags, payload_len(m));
 	switch (form_of(m->req)) {
 	case VHOST_FORM_UNKNOWN:
-		ASSERT(!"request unknown");
-		break;
 	case VHOST_FORM_NONE:
 		break;
 	case VHOST_FORM_U64:

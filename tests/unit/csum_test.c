@@ -64,7 +64,8 @@ static void lengths_and_alignments(void **state)
 	(void)state;
 	for (size_t len = 0; len <= 200; len++) {
 		for (size_t off = 0; off < 9; off++) {
-			uint8_t *b = malloc(off + len + 1);
+			/* exact size: the sanitizer sees a read past the end */
+			uint8_t *b = malloc(off + len ? off + len : 1);
 			struct csum c = { 0 };
 
 			assert_non_null(b);
@@ -72,9 +73,6 @@ static void lengths_and_alignments(void **state)
 				b[i] = (uint8_t)rnd();
 			if (len && rnd() % 4 == 0)
 				memset(b + off, 0xff, len);	/* carries */
-			/* exact size: the sanitizer sees a read past the end */
-			b = realloc(b, off + len ? off + len : 1);
-			assert_non_null(b);
 			csum_add(&c, b + off, len);
 			assert_true(same(csum_fold(&c),
 					 reference(b + off, len)));

@@ -50,6 +50,7 @@ static ssize_t op_recv(void *arg, struct tcp *c, const struct iovec *iov, int n,
 {
 	struct rig_conn *k = tcp_user(c);
 	size_t take = MIN(len, k->room);
+	uint8_t *more;
 
 	(void)arg;
 	assert_int_equal(iov_len(iov, n), len);
@@ -63,8 +64,9 @@ static ssize_t op_recv(void *arg, struct tcp *c, const struct iovec *iov, int n,
 		take = MIN(take, k->recv_max);
 	if (k->rx_len + take > k->rx_cap) {
 		k->rx_cap = 2 * (k->rx_len + take);
-		k->rx = realloc(k->rx, k->rx_cap);
-		assert_non_null(k->rx);
+		more = realloc(k->rx, k->rx_cap);
+		assert_non_null(more);
+		k->rx = more;
 	}
 	iov_copy_out(iov, n, 0, k->rx + k->rx_len, take);
 	k->rx_len += take;
