@@ -1,5 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,8 @@
 #define STEADY		(60 * NS_PER_S)	/* so long up: back-off starts anew */
 #define STOP_WAIT	(3 * NS_PER_S)
 #define FD_PARK		64	/* above every descriptor the child will have */
+#define LOG_READS	16	/* in one turn: signals want to be heard, too */
+#define LOG_WAIT	(200 * NS_PER_MS)
 
 /**
  * struct monitor - The one monitor
@@ -35,7 +39,7 @@ struct monitor {
 	const struct monitor_cfg *cfg;
 	struct ev *ev;
 	struct ev_src sig, ctl, logs;
-	struct timer restart, kill;
+	struct timer restart, kill, log_wait;
 	pid_t child;
 	uint64_t started_ns, backoff_ns;
 	uint8_t token[MON_TOKEN_LEN];
@@ -87,6 +91,7 @@ static void child_close(struct monitor *m)
 {
 	ev_del(m->ev, &m->ctl);
 	ev_del(m->ev, &m->logs);
+	timer_del(ev_timerq(m->ev), &m->log_wait);
 	fd_close(&m->ctl.fd);
 	fd_close(&m->logs.fd);
 }
@@ -208,16 +213,48 @@ static void stop(struct monitor *m)
 
 /* ---- what comes from it --------------------------------------------------- */
 
+/* Whoever reads our log may have stopped: then a write would block for ever */
+static bool log_room(void)
+{
+	struct pollfd p = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/**
+ * copy_logs() - Hand on what the packet process has logged
+ *
+ * What nobody takes stays in its pipe.  That fills up, and the packet process
+ * counts the records that it cannot write: it never waits for us.
+ */
 static void copy_logs(struct monitor *m)
 {
-	char buf[4096];
-	ssize_t n;
+	char buf[PIPE_BUF];	/* fits when poll() says that there is room */
+	ssize_t n = -1;
 
-	while ((n = read(m->logs.fd, buf, sizeof(buf))) > 0)
-		if (fd_write_all(STDERR_FILENO, buf, (size_t)n) < 0)
-			break;	/* nobody reads our log: nothing to be done */
+	for (int i = 0; i < LOG_READS; i++) {
+		if (!log_room()) {
+			ev_del(m->ev, &m->logs);
+			timer_set(ev_timerq(m->ev), &m->log_wait,
+				  ev_now(m->ev) + LOG_WAIT);
+			return;
+		}
+		n = read(m->logs.fd, buf, sizeof(buf));
+		if (n <= 0)
+			break;
+		/* If this fails, nobody ever reads our log */
+		fd_write_all(STDERR_FILENO, buf, (size_t)n);
+	}
 	if (n == 0)
 		ev_del(m->ev, &m->logs);
+}
+
+static void on_log_wait(struct timer *t)
+{
+	struct monitor *m = container_of(t, struct monitor, log_wait);
+
+	if (ev_add(m->ev, &m->logs, EPOLLIN) < 0)
+		timer_set(ev_timerq(m->ev), t, ev_now(m->ev) + LOG_WAIT);
 }
 
 static void logs_ready(struct ev_src *src, uint32_t events)
@@ -251,7 +288,8 @@ static void message(struct monitor *m, enum mon_type type, const void *p,
 	}
 	log_err("packet process sent message %d of %zu bytes: killing it",
 		(int)type, len);
-	kill(m->child, SIGKILL);
+	if (m->child > 0)
+		kill(m->child, SIGKILL);
 }
 
 static void take_messages(struct monitor *m)
@@ -282,10 +320,10 @@ static void child_ended(struct monitor *m, int st)
 {
 	bool clean = WIFEXITED(st) && WEXITSTATUS(st) == 0;
 
+	m->child = -1;		/* its number may be somebody else's by now */
 	take_messages(m);
 	copy_logs(m);
 	child_close(m);
-	m->child = -1;
 	if (m->stopping) {
 		end(m, clean ? 0 : 1);
 		return;
@@ -360,6 +398,7 @@ int monitor_run(const struct monitor_cfg *cfg)
 		.logs = { .fd = -1, .ready = logs_ready },
 		.restart = { .fire = on_restart },
 		.kill = { .fire = on_kill },
+		.log_wait = { .fire = on_log_wait },
 		.child = -1,
 		.status = 1,
 	};

@@ -1,6 +1,8 @@
 """What the packet process may do while it serves, and how the two end."""
+import fcntl
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -154,6 +156,24 @@ def test_ends_in_order_while_the_child_hangs(lab):
     assert lab.gw.proc.wait(6) == 1
     assert not os.path.exists(f"/proc/{packet}/fd")
     assert not os.path.exists(lab.sock)
+
+
+def test_ends_in_order_while_nobody_reads_its_log(lab):
+    rd, wr = os.pipe()
+    fcntl.fcntl(wr, fcntl.F_SETPIPE_SZ, 4096)
+    p = lab.host.popen(GATEWAY, "run", "--unix", lab.sock, "--ipv4", "on",
+                       "--log-level", "debug", stderr=wr)
+    os.close(wr)
+    until(lambda: os.path.exists(lab.sock), "no socket")
+    for _ in range(300):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(lab.sock)
+            s.send(b"MSBL")
+    until(lambda: select.select([rd], [], [], 0)[0], "no log")
+    time.sleep(0.3)
+    p.send_signal(signal.SIGTERM)
+    assert p.wait(5) == 0
+    os.close(rd)
 
 
 def test_stale_socket_is_removed(lab):
