@@ -342,7 +342,7 @@ static int one_flag(struct gw_conf *c, int argc, char **argv,
 		return fail(err, size, "%s takes no value", flags[f].name);
 	if (flags[f].want) {
 		v = eq ? eq + 1 : argc > 1 ? argv[1] : NULL;
-		if (!v)
+		if (!v || !v[0])	/* --unix "$UNSET" */
 			return fail(err, size, "%s wants %s", flags[f].name,
 				    flags[f].want);
 	}

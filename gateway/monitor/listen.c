@@ -14,10 +14,11 @@
 
 #define BACKLOG	8
 
-/* Whether somebody listens on the socket at @a */
+/* Whether somebody listens on the socket at @a; perhaps with a full backlog */
 static int answers(const struct sockaddr_un *a)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc;
 
 	if (fd < 0)
 		return -errno;
@@ -78,6 +79,10 @@ int listen_unix(const char *path, const char *group, char *err, size_t size)
 		snprintf(err, size, "%s: the path is longer than 107 bytes",
 			 path);
 		return -ENAMETOOLONG;
+	}
+	if (!path[0]) {		/* to Linux a name that anybody may connect to */
+		snprintf(err, size, "the path of the socket is empty");
+		return -EINVAL;
 	}
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	err[0] = '\0';

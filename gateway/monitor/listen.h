@@ -8,7 +8,7 @@
 
 /**
  * listen_unix() - Bind and listen on a Unix socket
- * @path:	At most 107 bytes, in a directory that exists
+ * @path:	1 to 107 bytes, in a directory that exists
  * @group:	Group that may connect too (0660); NULL or "": the user alone (0600)
  * @err:	Says what is wrong and what would help
  *
