@@ -26,6 +26,12 @@
  */
 #define PLAIN_PEEK_MAX	(256u * 1024)
 
+/*
+ * What a fresh socket takes in any case (tcp_sndbuf_expand() of Linux: at least 45
+ * KiB at an MSS of 1460), so that a short flow need not ask the kernel
+ */
+#define FIRST_ROOM	(32u * 1024)
+
 COUNT(tcp_flow_denied, "TCP connections that the policy denied");
 COUNT(tcp_flow_refused, "TCP connections that the host could not make");
 COUNT(drop_tcp_dials, "SYNs unanswered: too many dials to that destination");
@@ -97,10 +103,9 @@ static void socket_close(struct tflow *f, bool rst)
 
 	if (f->src.fd < 0)
 		return;
-	ev_del(f->r->ev, &f->src);
 	if (rst)
 		setsockopt(f->src.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-	fd_close(&f->src.fd);
+	ev_close(f->r->ev, &f->src);
 }
 
 /* The handler that brought us here may still hold @f: freed at turn's end */
@@ -351,6 +356,8 @@ static size_t on_room(void *arg, struct tcp *c)
 
 	if (l)
 		return l->ops->room(l->arg, c);
+	if (!f->sndbuf && f->outq < FIRST_ROOM / 2)
+		return FIRST_ROOM - f->outq;
 	limit = f->sndbuf / 4 * 3;
 	if (f->sndbuf && f->outq < f->sndbuf / 4)
 		return limit - f->outq;
@@ -527,6 +534,7 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 	const struct tcp_conf conf = {
 		.max_conns = cfg->max_flows,
 		.max_window = 4u << 20,
+		.congestion = cfg->congestion,
 	};
 	struct tcp_relay *r = calloc(1, sizeof(*r));
 

@@ -84,6 +84,14 @@ int ev_mod(struct ev *ev, struct ev_src *src, uint32_t events);
  */
 void ev_del(struct ev *ev, struct ev_src *src);
 
+/**
+ * ev_close() - Stop waiting and close the descriptor, which becomes -1
+ *
+ * As ev_del() and close(), with one system call less: the kernel takes a closed
+ * descriptor off the epoll by itself, provided that nobody holds a duplicate.
+ */
+void ev_close(struct ev *ev, struct ev_src *src);
+
 /** ev_again() - Call @src's handler in the next turn too, with events 0 */
 void ev_again(struct ev *ev, struct ev_src *src);
 

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/util.h"
 
 /*
@@ -128,17 +129,27 @@ static void again_unlink(struct ev *ev, struct ev_src *src)
 	src->again = false;
 }
 
-void ev_del(struct ev *ev, struct ev_src *src)
+static void forget(struct ev *ev, struct ev_src *src)
 {
 	again_unlink(ev, src);
-	if (!src->added)
-		return;
-	ASSERT(!control(ev, EPOLL_CTL_DEL, src, 0));
 	if (src->batch)
 		ev->batch[src->batch - 1].data.ptr = NULL;
 	src->batch = 0;
 	src->added = false;
 	src->events = 0;
+}
+
+void ev_del(struct ev *ev, struct ev_src *src)
+{
+	if (src->added)
+		ASSERT(!control(ev, EPOLL_CTL_DEL, src, 0));
+	forget(ev, src);
+}
+
+void ev_close(struct ev *ev, struct ev_src *src)
+{
+	forget(ev, src);
+	fd_close(&src->fd);
 }
 
 void ev_again(struct ev *ev, struct ev_src *src)

@@ -231,6 +231,31 @@ static void test_again(void **state)
 }
 
 /* Deleted from the list that is being worked off, and from the next one */
+/* A closed source is silent, and so is whoever gets its number next */
+static void test_close(void **state)
+{
+	struct pipe_src a, b;
+	int fd;
+
+	(void)state;
+	open_pipe(&a, 'A');
+	poke(&a);
+	ev_again(ev, &a.src);
+	fd = a.src.fd;
+	ev_close(ev, &a.src);
+	assert_int_equal(a.src.fd, -1);
+	open_pipe(&b, 'B');
+	assert_int_equal(b.src.fd, fd);
+	assert_int_equal(ev_turn(ev, 0), 0);
+	assert_string_equal(trace, "");
+	poke(&b);
+	assert_int_equal(ev_turn(ev, 0), 0);
+	assert_string_equal(trace, "B");
+	ev_close(ev, &a.src);			/* no effect */
+	fd_close(&a.wr);
+	close_pipe(&b);
+}
+
 static void test_again_del(void **state)
 {
 	struct pipe_src a, b, c;
@@ -426,6 +451,7 @@ int ev_test(void)
 		T(test_readd_in_batch),
 		T(test_again),
 		T(test_again_del),
+		T(test_close),
 		T(test_defer),
 		T(test_timer),
 		T(test_timer_first),
