@@ -13,16 +13,19 @@
 
 COUNT(tcp_closed, "TCP connections that ended after both FINs");
 COUNT(tcp_reset_by_guest, "TCP connections that the guest reset");
+COUNT(tcp_refused_by_guest, "TCP connections that the guest did not accept");
 COUNT(tcp_aborted, "TCP connections that the gateway reset");
 COUNT(tcp_timed_out, "TCP connections that ended because the guest is silent");
+COUNT(tcp_connects, "TCP connections begun toward the guest");
 COUNT(tcp_tw_evicted, "TIME-WAIT entries given up because the table was full");
 
 #define FROM(s)	[TCP_STATE_##s] =
 #define TO(s)	(1u << TCP_STATE_##s)
 
 static const uint16_t legal[] = {
-	FROM(CLOSED)		TO(DIALLING),
+	FROM(CLOSED)		TO(DIALLING) | TO(SYN_SENT),
 	FROM(DIALLING)		TO(SYN_RECEIVED) | TO(CLOSED),
+	FROM(SYN_SENT)		TO(SYN_RECEIVED) | TO(ESTABLISHED) | TO(CLOSED),
 	FROM(SYN_RECEIVED)	TO(ESTABLISHED) | TO(CLOSED),
 	FROM(ESTABLISHED)	TO(FIN_WAIT_1) | TO(CLOSE_WAIT) | TO(CLOSED),
 	FROM(FIN_WAIT_1)	TO(FIN_WAIT_2) | TO(CLOSING) | TO(CLOSED),
@@ -37,6 +40,7 @@ _Static_assert(ARRAY_SIZE(legal) == TCP_STATE_NUM, "a row for each state");
 static const char *const names[] = {
 	FROM(CLOSED)		"CLOSED",
 	FROM(DIALLING)		"DIALLING",
+	FROM(SYN_SENT)		"SYN-SENT",
 	FROM(SYN_RECEIVED)	"SYN-RECEIVED",
 	FROM(ESTABLISHED)	"ESTABLISHED",
 	FROM(FIN_WAIT_1)	"FIN-WAIT-1",
@@ -155,7 +159,8 @@ static bool evict(struct tcp_stack *ts)
 	return true;
 }
 
-struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple)
+struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
+		    enum tcp_state first)
 {
 	struct tcp *c = slab_new(&ts->slab);
 
@@ -173,7 +178,7 @@ struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple)
 		slab_del(&ts->slab, c);
 		return NULL;
 	}
-	tcp_set_state(c, TCP_STATE_DIALLING);
+	tcp_set_state(c, first);
 	return c;
 }
 
@@ -222,6 +227,8 @@ static void count_end(int why)
 		count_inc(tcp_closed);
 	else if (why == -ECONNRESET)
 		count_inc(tcp_reset_by_guest);
+	else if (why == -ECONNREFUSED)
+		count_inc(tcp_refused_by_guest);
 	else if (why == -ETIMEDOUT)
 		count_inc(tcp_timed_out);
 	else
@@ -244,7 +251,7 @@ void tcp_end(struct tcp *c, int why, bool rst)
 {
 	if (tcp_closed(c))
 		return;
-	c->do_rst = rst;
+	c->do_rst = rst && c->state != TCP_STATE_SYN_SENT;
 	forget(c);
 	bury(c);
 	tell_closed(c, why);
@@ -351,8 +358,8 @@ static void relaunch(void *arg, struct tcp *c)
 	if (c->state == TCP_STATE_TIME_WAIT ||
 	    c->state == TCP_STATE_DIALLING)
 		return;
-	if (c->state == TCP_STATE_SYN_RECEIVED)
-		c->do_synack = true;
+	if (c->state < TCP_STATE_ESTABLISHED)
+		c->do_syn = true;
 	else if (c->snd_una != c->snd_max)
 		tcp_recover(c, TCP_RECOVERY_RTO);
 	else
@@ -497,13 +504,43 @@ static void choose_isn(struct tcp *c)
 	c->accepted = true;
 }
 
+struct tcp *tcp_connect(struct tcp_stack *ts, const struct tcp_tuple *tuple,
+			void *user, int *err)
+{
+	struct tcp *c;
+
+	ASSERT(ts->ops->connected);
+	if (tcp_find(ts, tuple)) {
+		*err = -EADDRINUSE;
+		return NULL;
+	}
+	c = tcp_new(ts, tuple, TCP_STATE_SYN_SENT);
+	if (!c) {
+		*err = -ENOBUFS;
+		return NULL;
+	}
+	count_inc(tcp_connects);
+	c->user = user;
+	c->active = true;
+	/* Offer everything; the answer says what of it holds */
+	c->ts_ok = c->sack_ok = c->scale_ok = true;
+	c->rcv_shift = ts->rcv_shift;
+	c->mss_own = tcp_own_mss(c);
+	c->mss = TCP_MSS_MIN;
+	choose_isn(c);
+	tcp_window_init(c);
+	c->do_syn = true;
+	tcp_dirty(c);
+	return c;
+}
+
 void tcp_accept(struct tcp *c)
 {
 	ASSERT(c->state == TCP_STATE_DIALLING);
 	choose_isn(c);
 	tcp_set_state(c, TCP_STATE_SYN_RECEIVED);
 	tcp_window_init(c);
-	c->do_synack = true;
+	c->do_syn = true;
 	tcp_dirty(c);
 }
 

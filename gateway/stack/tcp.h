@@ -29,15 +29,23 @@
  *	DIALLING --tcp_accept()--> SYN-RECEIVED --> ESTABLISHED --> ...
  *	         --tcp_refuse(), tcp_drop()--> CLOSED
  *
- * Sending    Limited by the guest's window and the link's room.  Frames carry
+ * Toward a service in the guest the owner begins with tcp_connect(), and is told
+ * by @connected; from there on there is no difference.
+ *
+ *	SYN-SENT --SYN-ACK--> ESTABLISHED --> ...
+ *	         --SYN------> SYN-RECEIVED	(simultaneous open)
+ *
+ * Sending    Limited by the guest's window, the link's room and, if it is
+ *            configured, a congestion window.  Frames carry
  *            up to ip_gso_max() bytes, cut by the link into segments of the
  *            guest's MSS, at most TCP_BUDGET frames per connection and flush.
  *            A full link stops everything until tcp_link_up().
  * Loss       Fast retransmit by duplicate ACKs or SACK (RFC 6582, 6675), else
  *            by time (RFC 6298, 200 ms to 60 s); what the guest has reported by
  *            SACK is not sent again.  A connection dies after 100 s or 15
- *            retransmissions without an answer, a SYN-ACK after 5.  A closed
- *            window is probed for as long as the guest answers.
+ *            retransmissions without an answer, a SYN-ACK after 5, a SYN after
+ *            7, 183 s.  A closed window is probed for as long as the guest
+ *            answers.
  * Receiving  Segments that come early are kept, in a store that all connections
  *            of a stack share and that is bounded; beyond it they are dropped.
  *            What @recv did not take is dropped and comes again.
@@ -52,8 +60,8 @@
  * Names      Callbacks get the struct tcp; whoever keeps one across a turn
  *            keeps its slab_id and uses tcp_get().
  * Freeing    After @closed the connection is freed at the next tcp_flush();
- *            @closed is called exactly once for each @open, unless tcp_refuse()
- *            or tcp_drop() came first.  It may be called from within
+ *            @closed is called exactly once for each @open and tcp_connect(),
+ *            unless tcp_refuse() or tcp_drop() came first.  It may be called from within
  *            tcp_abort().
  * Callbacks  may call anything here except tcp_flush() and tcp_stack_free().
  */
@@ -84,7 +92,10 @@ struct tcp_stack;
  *		are not always sent
  * @acked:	The guest has acknowledged @n bytes: drop them; called once per
  *		flush, always before the next @peek
- * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest;
+ * @connected:	The guest has accepted what tcp_connect() began; NULL if nobody
+ *		calls that
+ * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest, or
+ *		-ECONNREFUSED if that was its answer to tcp_connect();
  *		-ECONNABORTED by tcp_abort(), or because a callback failed;
  *		-ETIMEDOUT
  */
@@ -97,7 +108,14 @@ struct tcp_ops {
 	ssize_t (*peek)(void *arg, struct tcp *c, size_t off,
 			const struct iovec *iov, int n, size_t len);
 	void (*acked)(void *arg, struct tcp *c, size_t n);
+	void (*connected)(void *arg, struct tcp *c);
 	void (*closed)(void *arg, struct tcp *c, int why);
+};
+
+/** enum tcp_cong - Congestion control toward the guest (RFC 5681) */
+enum tcp_cong {
+	TCP_CONG_NONE,		/* the guest's window alone limits us */
+	TCP_CONG_RENO,
 };
 
 /**
@@ -112,6 +130,7 @@ struct tcp_conf {
 	uint32_t max_conns;
 	uint32_t max_window;
 	uint32_t keepalive_s;
+	enum tcp_cong congestion;
 };
 
 /**
@@ -155,6 +174,23 @@ void tcp_set_user(struct tcp *c, void *user);
 
 /** tcp_syn_header() - First 8 bytes of the guest's SYN, for an ICMP error */
 void tcp_syn_header(const struct tcp *c, uint8_t out[static 8]);
+
+/**
+ * tcp_connect() - Open a connection to the guest
+ * @tuple:	@peer is whom the guest sees, and @guest where it listens. It is
+ *		up to the caller that @peer is an address that the guest answers
+ * @user:	For tcp_user()
+ * @err:	Set if there is no connection: -EADDRINUSE if the table has this
+ *		tuple, in TIME-WAIT perhaps; -ENOBUFS if it is full
+ *
+ * Then @connected, or @closed with -ECONNREFUSED or, after 183 s of silence,
+ * -ETIMEDOUT; tcp_abort() ends the waiting, without a RST while there was no
+ * answer.
+ *
+ * Return: the connection, SYN-SENT; NULL with @err set
+ */
+struct tcp *tcp_connect(struct tcp_stack *ts, const struct tcp_tuple *tuple,
+			void *user, int *err);
 
 /** tcp_accept() - Answer the SYN: the upstream side is connected */
 void tcp_accept(struct tcp *c);

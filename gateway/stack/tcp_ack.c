@@ -73,6 +73,7 @@ static void fin_acked(struct tcp *c)
 		break;
 	case TCP_STATE_CLOSED:
 	case TCP_STATE_DIALLING:
+	case TCP_STATE_SYN_SENT:
 	case TCP_STATE_SYN_RECEIVED:
 	case TCP_STATE_ESTABLISHED:
 	case TCP_STATE_FIN_WAIT_2:
@@ -86,8 +87,12 @@ static void fin_acked(struct tcp *c)
 /* @n more bytes are there while a loss is being repaired */
 static void recovery_progress(struct tcp *c, uint32_t n)
 {
-	if (c->recovery == TCP_RECOVERY_NONE)
+	tcp_cong_acked(c, n);
+	if (c->recovery == TCP_RECOVERY_NONE) {
+		if (seq_lt(c->recover, c->snd_una))
+			c->recover = c->snd_una - 1;
 		return;
+	}
 	if (seq_le(c->recover, c->snd_una)) {
 		c->recovery = TCP_RECOVERY_NONE;
 		return;
@@ -98,7 +103,7 @@ static void recovery_progress(struct tcp *c, uint32_t n)
 	if (c->recovery == TCP_RECOVERY_RTO)
 		c->rtx_wnd += MIN(2 * (uint64_t)MAX(n, c->mss),
 				  (1u << 30) - c->rtx_wnd);
-	else
+	else if (!tcp_cong_on(c))
 		c->rtx_wnd = MIN(2 * c->rtx_wnd, 1u << 16);
 }
 
@@ -134,8 +139,12 @@ static bool take_sack(struct tcp *c, const struct tcp_opts *o)
 
 static void detect_loss(struct tcp *c)
 {
+	/* Without SACK, RFC 6582 4.1: those may be echoes of the last repair */
+	bool echo = !c->sack_ok && !seq_lt(c->recover, c->snd_una);
+
 	if (c->recovery == TCP_RECOVERY_NONE &&
-	    (c->dupacks >= TCP_DUPTHRESH || tcp_sack_limit(c) != c->snd_una))
+	    ((c->dupacks >= TCP_DUPTHRESH && !echo) ||
+	     tcp_sack_limit(c) != c->snd_una))
 		tcp_recover(c, TCP_RECOVERY_FAST);
 	if (c->recovery != TCP_RECOVERY_NONE)
 		tcp_dirty(c);
@@ -146,12 +155,12 @@ static bool is_dup(const struct tcp *c, const struct tcp_seg *s)
 {
 	return !s->len && !(s->h.flags & TCP_FLAG_FIN) &&
 	       c->snd_una != c->snd_max && s->h.ack == c->snd_una &&
-	       (uint32_t)s->h.wnd << c->snd_shift == c->snd_wnd;
+	       tcp_seg_wnd(c, s) == c->snd_wnd;
 }
 
 static void take_window(struct tcp *c, const struct tcp_seg *s)
 {
-	uint32_t wnd = (uint32_t)s->h.wnd << c->snd_shift;
+	uint32_t wnd = tcp_seg_wnd(c, s);
 
 	if (!seq_lt(c->snd_wl1, s->h.seq) &&
 	    !(c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack)))
@@ -197,7 +206,11 @@ bool tcp_ack_in(struct tcp *c, const struct tcp_seg *s)
 	} else if (dup) {
 		count_inc(tcp_dup_acks);
 		c->retries = 0;
-		c->dupacks += c->dupacks < UINT8_MAX;
+		/* With SACK only those that tell news count, RFC 6675 2 */
+		if (!c->sack_ok || news) {
+			c->dupacks += c->dupacks < UINT8_MAX;
+			tcp_cong_dup(c);
+		}
 	}
 	if (dup || news)
 		detect_loss(c);

@@ -28,6 +28,7 @@ COUNT(drop_tcp_seq, "TCP segments outside the window");
 COUNT(drop_tcp_paws, "TCP segments with an old timestamp");
 COUNT(drop_tcp_no_ts, "TCP segments without the timestamp agreed on");
 COUNT(drop_tcp_syn, "SYNs inside a connection");
+COUNT(drop_tcp_no_syn, "TCP segments before the guest's SYN");
 COUNT(drop_tcp_no_ack, "TCP segments without ACK inside a connection");
 COUNT(drop_tcp_handshake_ack, "ACKs of another SYN-ACK than ours");
 COUNT(drop_tcp_after_fin, "TCP payload behind the guest's FIN");
@@ -37,7 +38,7 @@ COUNT(drop_tcp_time_wait, "TCP segments during TIME-WAIT");
 
 /* --- no connection -------------------------------------------------------- */
 
-static uint16_t own_mss(const struct tcp *c)
+uint16_t tcp_own_mss(const struct tcp *c)
 {
 	unsigned int head = tcp_is4(c) ? 20 + TCP_HDR_MIN : 40 + TCP_HDR_MIN;
 	unsigned int mtu = c->ts->netif->conf.mtu;
@@ -45,7 +46,8 @@ static uint16_t own_mss(const struct tcp *c)
 	return (uint16_t)MAX(mtu > head ? mtu - head : 0, TCP_MSS_MIN);
 }
 
-/* What the SYN offers, and so what our SYN-ACK will */
+/* What the SYN offers: of a connection that the guest begins, what our SYN-ACK
+ * will too; of ours, what is agreed on, since we offered everything */
 static void take_syn(struct tcp *c, const struct tcp_hdr *h)
 {
 	const struct tcp_opts *o = &h->opt;
@@ -64,7 +66,7 @@ static void take_syn(struct tcp *c, const struct tcp_hdr *h)
 	c->ts_recent_s = (uint32_t)(tcp_now(c->ts) / NS_PER_S);
 	if (!mss)
 		mss = tcp_is4(c) ? TCP_MSS_V4 : TCP_MSS_V6;
-	c->mss_own = own_mss(c);
+	c->mss_own = tcp_own_mss(c);
 	mss = MIN(mss, c->mss_own);
 	mss = MAX(mss, TCP_MSS_MIN);
 	c->mss = (uint16_t)(mss - (c->ts_ok ? TCP_TS_LEN : 0));
@@ -83,7 +85,7 @@ static void open_conn(struct tcp_stack *ts, const struct tcp_seg *s,
 		count_inc(drop_tcp_syn_flags);
 		return;
 	}
-	c = tcp_new(ts, tuple);
+	c = tcp_new(ts, tuple, TCP_STATE_DIALLING);
 	if (!c) {
 		count_inc(drop_tcp_full);
 		tcp_reply_rst(ts, s);
@@ -135,6 +137,8 @@ static void in_dialling(struct tcp *c, const struct tcp_seg *s)
 /* Whether a SYN cannot be an old duplicate (RFC 6191; RFC 1122 4.2.2.13) */
 static bool may_reuse(const struct tcp *c, const struct tcp_hdr *h)
 {
+	if (!c->ts_ok && h->opt.has_ts)
+		return true;
 	if (c->ts_ok && h->opt.has_ts && h->opt.tsval != c->ts_recent)
 		return seq_lt(c->ts_recent, h->opt.tsval);
 	return seq_lt(c->rcv_nxt, h->seq);
@@ -212,7 +216,9 @@ static bool seq_ok(const struct tcp *c, const struct tcp_seg *s)
 static void in_rst(struct tcp *c, const struct tcp_seg *s)
 {
 	if (s->h.seq == c->rcv_nxt) {
-		tcp_end(c, -ECONNRESET, false);
+		bool refused = c->active && c->state == TCP_STATE_SYN_RECEIVED;
+
+		tcp_end(c, refused ? -ECONNREFUSED : -ECONNRESET, false);
 	} else if (seq_lt(c->rcv_nxt, s->h.seq) &&
 		   seq_le(s->h.seq, c->rcv_adv)) {
 		count_inc(drop_tcp_rst_inexact);
@@ -227,7 +233,7 @@ static void in_syn(struct tcp *c, const struct tcp_seg *s)
 	count_inc(drop_tcp_syn);
 	if (c->state == TCP_STATE_SYN_RECEIVED &&
 	    s->h.seq + 1 == c->rcv_nxt && !(s->h.flags & TCP_FLAG_ACK)) {
-		c->do_synack = true;	/* ours was lost */
+		c->do_syn = true;	/* ours was lost */
 		tcp_dirty(c);
 		return;
 	}
@@ -254,16 +260,24 @@ static bool establish(struct tcp *c, const struct tcp_seg *s)
 	c->snd_una = c->snd_max;
 	c->snd_wl1 = s->h.seq;
 	c->snd_wl2 = s->h.ack;
-	c->snd_wnd = (uint32_t)s->h.wnd << c->snd_shift;
+	c->snd_wnd = tcp_seg_wnd(c, s);
 	c->snd_wnd_max = c->snd_wnd;
+	if (c->rexmitted && !c->srtt_us) {
+		c->rto_ms = TCP_RTO_SYN_LOST_MS;
+		c->backoff = 0;
+	}
+	tcp_cong_init(c);
 	c->retries = 0;
-	c->rexmitted = c->do_synack = false;
+	c->rexmitted = c->do_syn = false;
 	c->readable = true;
+	c->recover = c->snd_una - 1;
 	tcp_rto_restart(c);
 	tcp_alive(c);
 	tcp_set_state(c, TCP_STATE_ESTABLISHED);
 	tcp_dirty(c);
-	return true;
+	if (c->active)
+		c->ts->ops->connected(c->ts->arg, c);
+	return !tcp_closed(c);
 }
 
 /* --- payload -------------------------------------------------------------- */
@@ -379,10 +393,80 @@ void tcp_fin_check(struct tcp *c)
 
 /* --- entry ---------------------------------------------------------------- */
 
+/* The sixth and later steps */
+static void in_rest(struct tcp *c, const struct tcp_seg *s)
+{
+	if (may_recv(c))
+		in_text(c, s);
+	else if (s->len)
+		count_inc(drop_tcp_after_fin);
+	tcp_fin_check(c);
+}
+
+/* The SYN is dealt with; what is left begins behind it */
+static struct tcp_seg behind_syn(const struct tcp_seg *s)
+{
+	struct tcp_seg t = *s;
+
+	t.h.flags &= (uint8_t)~TCP_FLAG_SYN;
+	t.h.seq++;
+	t.syn = true;
+	return t;
+}
+
+/* RFC 9293 3.10.7.3 */
+static void in_syn_sent(struct tcp *c, const struct tcp_seg *s)
+{
+	uint8_t flags = s->h.flags;
+	bool ack = flags & TCP_FLAG_ACK;
+	uint32_t window = c->rcv_adv - c->rcv_nxt;
+	struct tcp_seg t = behind_syn(s);
+
+	if (ack && s->h.ack != c->snd_max) {
+		count_inc(drop_tcp_handshake_ack);
+		if (!(flags & TCP_FLAG_RST))
+			tcp_reply_rst(c->ts, s);
+	} else if (flags & TCP_FLAG_RST) {
+		if (ack)
+			tcp_end(c, -ECONNREFUSED, false);
+		else
+			count_inc(drop_tcp_rst_seq);
+	} else if (!(flags & TCP_FLAG_SYN)) {
+		count_inc(drop_tcp_no_syn);
+	} else {
+		take_syn(c, &s->h);
+		c->rcv_adv += window;
+		if (ack && establish(c, &t)) {
+			c->do_ack = true;
+			in_rest(c, &t);
+		} else if (!ack) {	/* it connects to us just now */
+			tcp_set_state(c, TCP_STATE_SYN_RECEIVED);
+			c->do_syn = true;
+			tcp_dirty(c);
+		}
+	}
+}
+
+/* Of a simultaneous open, the guest's SYN with the ACK of ours (RFC 9293 3.5) */
+static bool is_crossed(const struct tcp *c, const struct tcp_seg *s)
+{
+	return c->active && c->state == TCP_STATE_SYN_RECEIVED &&
+	       (s->h.flags & (CTL_FLAGS | TCP_FLAG_ACK)) ==
+	       (TCP_FLAG_SYN | TCP_FLAG_ACK) &&
+	       s->h.seq + 1 == c->rcv_nxt && s->h.ack == c->snd_max;
+}
+
 static void in_conn(struct tcp *c, const struct tcp_seg *s)
 {
 	uint8_t flags = s->h.flags;
+	struct tcp_seg t;
 
+	if (is_crossed(c, s)) {
+		t = behind_syn(s);
+		s = &t;
+		flags = t.h.flags;
+		c->do_ack = true;
+	}
 	if (flags & TCP_FLAG_SYN) {
 		in_syn(c, s);		/* whatever its number, RFC 5961 4.2 */
 		return;
@@ -409,11 +493,7 @@ static void in_conn(struct tcp *c, const struct tcp_seg *s)
 	if (!tcp_ack_in(c, s) || tcp_closed(c) ||
 	    c->state == TCP_STATE_TIME_WAIT)
 		return;
-	if (may_recv(c))
-		in_text(c, s);
-	else if (s->len)
-		count_inc(drop_tcp_after_fin);
-	tcp_fin_check(c);
+	in_rest(c, s);
 }
 
 /* Checked before anything is looked up or allocated */
@@ -438,6 +518,7 @@ static int parse(const struct pkt *p, struct tcp_seg *s,
 	}
 	if (s->h.opt.bad)
 		count_inc(tcp_bad_options);
+	s->syn = false;
 	s->p = p;
 	s->len = p->len - s->h.hlen;
 	*tuple = (struct tcp_tuple){
@@ -466,6 +547,8 @@ void tcp_input(void *arg, const struct pkt *p)
 		tcp_alive(c);
 	if (c->state == TCP_STATE_DIALLING)
 		in_dialling(c, &s);
+	else if (c->state == TCP_STATE_SYN_SENT)
+		in_syn_sent(c, &s);
 	else if (c->state == TCP_STATE_TIME_WAIT)
 		in_time_wait(c, &s);
 	else

@@ -244,13 +244,15 @@ static void sent(struct tcp *c, uint32_t end)
 	tcp_rto_start(c);
 }
 
-static int send_synack(struct tcp *c)
+/* The SYN of tcp_connect(), or the SYN-ACK */
+static int send_syn(struct tcp *c)
 {
-	int rc = send_ctl(c, TCP_FLAG_SYN | TCP_FLAG_ACK, c->snd_una);
+	uint8_t ack = c->state == TCP_STATE_SYN_SENT ? 0 : TCP_FLAG_ACK;
+	int rc = send_ctl(c, TCP_FLAG_SYN | ack, c->snd_una);
 
 	if (rc)
 		return rc;
-	c->do_synack = false;
+	c->do_syn = false;
 	if (c->timing || c->rexmitted) {
 		c->timing = false;
 		c->rexmitted = true;
@@ -381,7 +383,7 @@ static ssize_t resend(struct tcp *c, uint32_t seq, uint32_t len)
 /* Holes, in order, each once; 1 if the budget ended it */
 static int send_lost(struct tcp *c, int *budget)
 {
-	uint32_t wnd = c->rtx_wnd, limit, end;
+	uint32_t wnd = c->rtx_wnd, limit, end, room;
 	ssize_t n;
 
 	if (c->recovery == TCP_RECOVERY_FAST && c->sack_ok)
@@ -395,9 +397,13 @@ static int send_lost(struct tcp *c, int *budget)
 		c->rtx_nxt = tcp_sack_hole(c, c->rtx_nxt, limit, &end);
 		if (!seq_lt(c->rtx_nxt, limit))
 			return 0;
+		room = tcp_cong_room(c);
+		if (room < c->mss && c->rtx_nxt != c->snd_una)
+			return 0;	/* the first goes out in any case */
 		if (!*budget)
 			return 1;
-		n = resend(c, c->rtx_nxt, end - c->rtx_nxt);
+		n = resend(c, c->rtx_nxt, MIN(end - c->rtx_nxt,
+					      MAX(room, c->mss)));
 		if (n < 0)
 			return (int)n;
 		count_inc(tcp_rexmits);
@@ -452,11 +458,13 @@ static int send_new(struct tcp *c, int *budget)
 		uint32_t usable = c->snd_wnd > flight ? c->snd_wnd - flight : 0;
 		ssize_t n;
 
+		usable = MIN(usable, tcp_cong_room(c));
 		if (usable < MIN(c->mss, MAX(c->snd_wnd_max / 2, 1)))
 			return send_squeezed(c, usable);
 		if (!*budget)
 			return 1;
 		c->do_force = false;
+		tcp_cong_send(c);
 		n = send_payload(c, c->snd_max, whole(c, usable), false);
 		if (n <= 0)
 			return no_payload(c, n);
@@ -475,7 +483,7 @@ static int send_data(struct tcp *c, int *budget)
 		if (rc || c->recovery == TCP_RECOVERY_RTO)
 			return rc;
 	}
-	if (c->fin_sent || c->state == TCP_STATE_SYN_RECEIVED)
+	if (c->fin_sent || c->state < TCP_STATE_ESTABLISHED)
 		return 0;
 	return send_new(c, budget);
 }
@@ -514,8 +522,8 @@ int tcp_work(struct tcp *c)
 
 	if (c->state == TCP_STATE_DIALLING || !prepare(c))
 		return 0;
-	if (c->do_synack && c->state == TCP_STATE_SYN_RECEIVED)
-		rc = send_synack(c);
+	if (c->do_syn && c->state < TCP_STATE_ESTABLISHED)
+		rc = send_syn(c);
 	if (!rc && c->do_probe) {
 		rc = send_ctl(c, TCP_FLAG_ACK, c->snd_una - 1);
 		c->do_probe = rc != 0;

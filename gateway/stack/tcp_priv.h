@@ -17,6 +17,7 @@
  *	tcp_ack.c	what an ACK tells: window, round trip, loss
  *	tcp_sack.c	scoreboard of what the guest has, beyond snd_una
  *	tcp_ooo.c	segments that came too early
+ *	tcp_cong.c	congestion window, if it is configured
  *	tcp_out.c	everything that is sent
  *	tcp_timer.c	deadlines
  *
@@ -30,7 +31,9 @@
 #define TCP_RTO_MAX_MS		60000
 #define TCP_RETRIES		15	/* and R2 of RFC 9293 3.8.3: */
 #define TCP_GIVE_UP_NS		(100 * NS_PER_S)
-#define TCP_SYNACK_RETRIES	5	/* 63 s */
+#define TCP_SYNACK_RETRIES	5	/* 63 s: the guest asks again */
+#define TCP_SYN_RETRIES		7	/* 183 s; RFC 9293 3.8.3 wants 180 */
+#define TCP_RTO_SYN_LOST_MS	3000	/* RFC 6298 5.7 */
 #define TCP_TIME_WAIT_NS	(10 * NS_PER_S)
 #define TCP_FIN_WAIT_NS		(60 * NS_PER_S)
 #define TCP_CHALLENGE_MS	500	/* at most one for each connection */
@@ -51,6 +54,7 @@
 enum tcp_state {
 	TCP_STATE_CLOSED,
 	TCP_STATE_DIALLING,	/* the SYN waits for the owner's answer */
+	TCP_STATE_SYN_SENT,	/* by tcp_connect() */
 	TCP_STATE_SYN_RECEIVED,
 	TCP_STATE_ESTABLISHED,
 	TCP_STATE_FIN_WAIT_1,
@@ -89,10 +93,13 @@ enum tcp_recovery {
  *		last
  * @snd_wl1, @snd_wl2: Segment of the last window update
  * @snd_wnd_max: Largest window that the guest ever offered
- * @recover:	@snd_max as recovery began: where it ends
+ * @recover:	@snd_max as recovery began: where it ends; and until more than
+ *		that is acknowledged, duplicate ACKs may be echoes of it
  * @rtx_nxt:	Next byte to look at in recovery
  * @rtx_wnd:	How far beyond @snd_una to retransmit, without SACK
  * @acked:	Acknowledged, the owner has not been told yet
+ * @cwnd, @ssthresh: See tcp_cong.c
+ * @sent_ms:	When new data last went out
  * @rcv_adv:	Right edge of the window offered; never moves back
  * @rcv_acked:	@rcv_nxt as last sent (Last.ACK.sent of RFC 7323)
  * @room_max:	Most that @room ever said: the size of the owner's buffer
@@ -113,6 +120,7 @@ struct tcp {
 
 	uint32_t snd_una, snd_max, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t recover, rtx_nxt, rtx_wnd, rtt_seq, acked;
+	uint32_t cwnd, ssthresh, sent_ms;
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
 	uint32_t ts_recent, ts_recent_s, ts_off;
@@ -126,6 +134,7 @@ struct tcp {
 	uint8_t ooo, nooo;
 
 	bool accepted : 1;	/* our initial sequence number is chosen */
+	bool active : 1;	/* by tcp_connect() */
 	bool ts_ok : 1, sack_ok : 1, scale_ok : 1;
 	bool timing : 1;	/* a round trip is being measured */
 	bool rexmitted : 1;	/* since the last new ACK: Karn */
@@ -135,13 +144,13 @@ struct tcp {
 	bool no_recv : 1;
 	bool challenged : 1;	/* @challenge_ms is set */
 	/* to do at the next flush */
-	bool do_ack : 1, do_synack : 1, do_probe : 1, do_rst : 1;
+	bool do_ack : 1, do_syn : 1, do_probe : 1, do_rst : 1;
 	bool do_window : 1;	/* ask @room */
 	bool do_force : 1;	/* send into a window that is silly */
 	bool do_ooo : 1;	/* offer again what the owner did not take */
 };
 
-_Static_assert(sizeof(struct tcp) <= 304, "an idle flow stays below 1 KiB");
+_Static_assert(sizeof(struct tcp) <= 320, "an idle flow stays below 1 KiB");
 
 struct tcp_list {
 	struct tcp *head, *tail;
@@ -176,10 +185,13 @@ struct tcp_stack {
 
 /**
  * struct tcp_seg - One segment of the guest
+ * @syn:	It had SYN set, which is processed already: @h begins behind it,
+ *		and its window is not scaled (RFC 7323 2.2)
  * @len:	Payload
  */
 struct tcp_seg {
 	struct tcp_hdr h;
+	bool syn;
 	const struct pkt *p;
 	size_t len;
 };
@@ -219,6 +231,13 @@ static inline uint32_t tcp_now_ms(const struct tcp_stack *ts)
 	return (uint32_t)(tcp_now(ts) / NS_PER_MS);
 }
 
+/* The window that a segment offers, bytes */
+static inline uint32_t tcp_seg_wnd(const struct tcp *c,
+				   const struct tcp_seg *s)
+{
+	return (uint32_t)s->h.wnd << (s->syn ? 0 : c->snd_shift);
+}
+
 static inline bool tcp_is4(const struct tcp *c)
 {
 	return ipaddr_is4(&c->tuple.guest);
@@ -229,8 +248,9 @@ static inline bool tcp_is4(const struct tcp *c)
 /** tcp_find() - Connection of a tuple; NULL if none */
 struct tcp *tcp_find(struct tcp_stack *ts, const struct tcp_tuple *tuple);
 
-/** tcp_new() - Claim an entry, DIALLING; NULL if the table is full */
-struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple);
+/** tcp_new() - Claim an entry in its first state; NULL if the table is full */
+struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
+		    enum tcp_state first);
 
 /** tcp_set_state() - Change state; only along the edges of RFC 9293 3.3.2 */
 void tcp_set_state(struct tcp *c, enum tcp_state to);
@@ -241,7 +261,8 @@ void tcp_dirty(struct tcp *c);
 /**
  * tcp_end() - The connection is over
  * @why:	For @closed
- * @rst:	Tell the guest, now or at the next flush
+ * @rst:	Tell the guest, now or at the next flush; unless it has not answered
+ *		our SYN
  */
 void tcp_end(struct tcp *c, int why, bool rst);
 
@@ -255,6 +276,9 @@ void tcp_tw_restart(struct tcp *c);
 void tcp_tw_drop(struct tcp *c);
 
 /* tcp_in.c */
+
+/** tcp_own_mss() - What fits into the link's MTU, and so what we announce */
+uint16_t tcp_own_mss(const struct tcp *c);
 
 /** tcp_input() - Handler of NETIF_L4_TCP; @arg is the stack */
 void tcp_input(void *arg, const struct pkt *p);
@@ -306,6 +330,29 @@ uint32_t tcp_sack_limit(const struct tcp *c);
 uint32_t tcp_sack_hole(const struct tcp *c, uint32_t seq, uint32_t limit,
 		       uint32_t *end);
 
+/* tcp_cong.c */
+
+/** tcp_cong_on() - Whether a congestion window is kept */
+bool tcp_cong_on(const struct tcp *c);
+
+/** tcp_cong_init() - The handshake is done */
+void tcp_cong_init(struct tcp *c);
+
+/** tcp_cong_room() - Bytes that may go out now; UINT32_MAX without a window */
+uint32_t tcp_cong_room(const struct tcp *c);
+
+/** tcp_cong_send() - New data is about to go out */
+void tcp_cong_send(struct tcp *c);
+
+/** tcp_cong_acked() - @n bytes more were acknowledged; @recovery as before */
+void tcp_cong_acked(struct tcp *c, uint32_t n);
+
+/** tcp_cong_dup() - A duplicate ACK */
+void tcp_cong_dup(struct tcp *c);
+
+/** tcp_cong_loss() - Recovery is about to begin */
+void tcp_cong_loss(struct tcp *c, enum tcp_recovery how);
+
 /* tcp_ooo.c */
 
 /** tcp_ooo_new() - Make the store of a stack; NULL if memory is short */
@@ -347,7 +394,7 @@ void tcp_reply_rst(struct tcp_stack *ts, const struct tcp_seg *s);
  */
 int tcp_work(struct tcp *c);
 
-/** tcp_window_init() - First window, of the SYN-ACK */
+/** tcp_window_init() - First window, of the SYN or SYN-ACK */
 void tcp_window_init(struct tcp *c);
 
 /* tcp_timer.c */

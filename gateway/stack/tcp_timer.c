@@ -67,6 +67,7 @@ void tcp_recover(struct tcp *c, enum tcp_recovery how)
 		c->nsacked = 0;	/* the guest may have dropped it, RFC 2018 8 */
 	else
 		count_inc(tcp_fast_retransmits);
+	tcp_cong_loss(c, how);
 	c->recovery = (uint8_t)how;
 	c->recover = c->snd_max;
 	c->rtx_nxt = c->snd_una;
@@ -85,7 +86,7 @@ static bool try_again(struct tcp *c, unsigned int max)
 	if (!c->retries)
 		c->rtx_ns = now;
 	if (c->retries >= max ||
-	    (c->state != TCP_STATE_SYN_RECEIVED &&
+	    (c->state >= TCP_STATE_ESTABLISHED &&
 	     now - c->rtx_ns >= TCP_GIVE_UP_NS)) {
 		tcp_end(c, -ETIMEDOUT, true);
 		return false;
@@ -94,13 +95,18 @@ static bool try_again(struct tcp *c, unsigned int max)
 	return true;
 }
 
+static unsigned int max_retries(const struct tcp *c)
+{
+	if (c->state >= TCP_STATE_ESTABLISHED)
+		return TCP_RETRIES;
+	return c->active ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
+}
+
 static void on_rtx(struct tcp *c)
 {
-	bool syn = c->state == TCP_STATE_SYN_RECEIVED;
 
 	/* What cannot be sent does not count */
-	if (!c->ts->blocked &&
-	    !try_again(c, syn ? TCP_SYNACK_RETRIES : TCP_RETRIES))
+	if (!c->ts->blocked && !try_again(c, max_retries(c)))
 		return;
 	c->backoff += !c->ts->blocked && c->backoff < UINT8_MAX;
 	c->rtx_due = tcp_now(c->ts) + rto_ns(c);
@@ -110,8 +116,8 @@ static void on_rtx(struct tcp *c)
 			c->do_force = true;
 		else
 			c->do_probe = true;
-	} else if (syn) {
-		c->do_synack = c->rexmitted = true;
+	} else if (c->state < TCP_STATE_ESTABLISHED) {
+		c->do_syn = c->rexmitted = true;
 		c->timing = false;
 	} else {
 		count_inc(tcp_rtos);
