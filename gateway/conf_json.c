@@ -177,6 +177,16 @@ static int set_filtering(struct gw_conf *c, const json_t *v)
 	return 0;
 }
 
+static int set_congestion(struct gw_conf *c, const json_t *v)
+{
+	struct span s = get_str(v);
+
+	if (!span_is(s, "none") && !span_is(s, "reno"))
+		return -EINVAL;
+	c->tcp_reno = span_is(s, "reno");
+	return 0;
+}
+
 static const struct key interface_keys[] = {
 	{ "mac", set_mac, "null or six numbers of a unicast MAC", NULL },
 	{ "mtu", set_mtu, "null or a number from 68 to 65535", NULL },
@@ -200,9 +210,15 @@ static const struct key udp_keys[] = {
 	{ NULL, NULL, NULL, NULL },
 };
 
+static const struct key tcp_keys[] = {
+	{ "congestion", set_congestion, "\"none\" or \"reno\"", NULL },
+	{ NULL, NULL, NULL, NULL },
+};
+
 static const struct key top_keys[] = {
 	{ "interface", NULL, NULL, interface_keys },
 	{ "dns", NULL, NULL, dns_keys },
+	{ "tcp", NULL, NULL, tcp_keys },
 	{ "udp", NULL, NULL, udp_keys },
 	{ "max_connections", set_conns, "null or a number from 1 to 65536",
 	  NULL },
@@ -212,7 +228,7 @@ static const struct key top_keys[] = {
 /* Keys of the schema that belong to features of later releases */
 static const char *const later[] = {
 	"enabled", "ports", "policy", "tls", "secrets", "rate_limiter",
-	"trust_host_cas", "tcp",
+	"trust_host_cas",
 };
 
 static int refuse(const char *path, const char *name, char *err, size_t size)

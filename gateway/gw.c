@@ -143,6 +143,7 @@ static void on_room(void *arg)
 	struct gw *g = arg;
 
 	tcp_link_up(tcp_relay_stack(g->tcp_relay));
+	udp_relay_room(g->udp_relay);
 }
 
 static void on_updown(void *arg, bool up)
@@ -150,7 +151,7 @@ static void on_updown(void *arg, bool up)
 	struct gw *g = arg;
 
 	if (up && g->tcp_relay)
-		tcp_link_up(tcp_relay_stack(g->tcp_relay));
+		on_room(g);
 }
 
 /* ---- building it ---------------------------------------------------------- */
@@ -184,6 +185,7 @@ static int make_relays(struct gw *g)
 	const struct tcp_relay_cfg tcfg = {
 		.max_flows = c->max_conns,
 		.max_dials = DIALS_PER_DEST,
+		.congestion = c->tcp_reno ? TCP_CONG_RENO : TCP_CONG_NONE,
 		.no_peek_off = c->no_peek_off,
 	};
 	struct dns_fwd_cfg dcfg = {

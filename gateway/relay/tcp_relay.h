@@ -33,11 +33,13 @@ struct tcp_relay;
  * struct tcp_relay_cfg - Sizes and choices
  * @max_flows:	Most flows at once
  * @max_dials:	Most dials in flight per destination address
+ * @congestion:	Toward the guest
  * @no_peek_off: Do without SO_PEEK_OFF even where the kernel has it
  */
 struct tcp_relay_cfg {
 	uint32_t max_flows;
 	uint32_t max_dials;
+	enum tcp_cong congestion;
 	bool no_peek_off;
 };
 

@@ -177,6 +177,11 @@ static const struct {
 	{ "{\"dns\":{\"nameservers\":[\"1.1.1.1\",\"[::1]:53\"]},"
 	  "\"max_connections\":100}", NULL },
 	{ "{\"udp\":{\"filtering\":\"endpoint-independent\"}}", NULL },
+	{ "{\"tcp\":{\"congestion\":\"reno\"}}", NULL },
+	{ "{\"tcp\":{\"congestion\":\"none\"}}", NULL },
+	{ "{\"tcp\":{\"congestion\":\"cubic\"}}", "tcp.congestion" },
+	{ "{\"tcp\":{\"congestion\":null}}", "tcp.congestion" },
+	{ "{\"tcp\":{\"cc\":\"reno\"}}", "tcp.cc" },
 	{ "", "not JSON" },
 	{ "[]", "object" },
 	{ "{\"interface\":[]}", "interface" },
@@ -221,6 +226,24 @@ static void documents(void **state)
 			fail_msg("%s: \"%s\"", docs[i].json, err);
 		assert_memory_equal(&c, &before, sizeof(c));
 	}
+}
+
+static void congestion(void **state)
+{
+	static const char reno[] = "{\"tcp\":{\"congestion\":\"reno\"}}";
+	static const char none[] = "{\"tcp\":{\"congestion\":\"none\"}}";
+	struct gw_conf c;
+	char err[256];
+
+	(void)state;
+	conf_init(&c);
+	assert_false(c.tcp_reno);
+	assert_int_equal(conf_load(&c, reno, strlen(reno), err, sizeof(err)),
+			 0);
+	assert_true(c.tcp_reno);
+	assert_int_equal(conf_load(&c, none, strlen(none), err, sizeof(err)),
+			 0);
+	assert_false(c.tcp_reno);
 }
 
 static void flags_override_the_file(void **state)
@@ -364,6 +387,7 @@ int conf_test(void)
 		cmocka_unit_test(flags_refused),
 		cmocka_unit_test(nameservers),
 		cmocka_unit_test(documents),
+		cmocka_unit_test(congestion),
 		cmocka_unit_test(flags_override_the_file),
 		cmocka_unit_test(pools_have_an_end),
 		cmocka_unit_test(tokens_in_files),
