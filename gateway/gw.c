@@ -143,7 +143,6 @@ static void on_room(void *arg)
 	struct gw *g = arg;
 
 	tcp_link_up(tcp_relay_stack(g->tcp_relay));
-	udp_relay_room(g->udp_relay);
 }
 
 static void on_updown(void *arg, bool up)
@@ -151,7 +150,7 @@ static void on_updown(void *arg, bool up)
 	struct gw *g = arg;
 
 	if (up && g->tcp_relay)
-		on_room(g);
+		tcp_link_up(tcp_relay_stack(g->tcp_relay));
 }
 
 /* ---- building it ---------------------------------------------------------- */
