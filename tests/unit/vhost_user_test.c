@@ -586,7 +586,9 @@ static void header_round_trip(void **state)
 	vsock_hdr_emit(&w, &in);
 	assert_int_equal(wr_len(&w), VSOCK_HDR_LEN);
 	assert_int_equal(vsock_hdr_parse(rd_init(b, sizeof(b)), &out), 0);
-	assert_memory_equal(&in, &out, sizeof(in));
+	/* not sizeof(in): what pads the end is anything */
+	assert_memory_equal(&in, &out, offsetof(struct vsock_hdr, fwd_cnt) +
+				       sizeof(in.fwd_cnt));
 	assert_int_equal(b[28], 6 << 10 & 0xff);	/* type */
 	assert_int_equal(b[31], 7 << 10 >> 8);		/* op */
 	for (size_t n = 0; n < sizeof(b); n++) {
