@@ -136,10 +136,22 @@ static void op_closed(void *arg, struct tcp *c, int why)
 	k->why = why;
 }
 
+static void op_connected(void *arg, struct tcp *c)
+{
+	struct rig_conn *k = tcp_user(c);
+
+	(void)arg;
+	assert_string_equal(tcp_state_name(c), "ESTABLISHED");
+	assert_false(k->connected || k->closed);
+	k->connected = true;
+	if (k->abort_in_connected)
+		tcp_abort(c);
+}
+
 static const struct tcp_ops ops = {
 	.open = op_open, .room = op_room, .recv = op_recv,
 	.recv_fin = op_recv_fin, .peek = op_peek, .acked = op_acked,
-	.closed = op_closed,
+	.connected = op_connected, .closed = op_closed,
 };
 
 /* --- guest ---------------------------------------------------------------- */
@@ -370,7 +382,8 @@ void rig_init(struct rig *r, const struct rig_conf *conf)
 		r->conf.max_window = 4 << 20;
 	tc = (struct tcp_conf){ .max_conns = r->conf.max_conns,
 				.max_window = r->conf.max_window,
-				.keepalive_s = r->conf.keepalive_s };
+				.keepalive_s = r->conf.keepalive_s,
+				.congestion = r->conf.congestion };
 	r->gisn = 1000;
 	nc.mtu = r->conf.mtu;
 	addresses(&nc);
@@ -476,6 +489,28 @@ struct rig_conn *rig_established(struct rig *r, const struct tcp_opts *syn,
 	rig_in(r, &s);
 	rig_quiet(r);
 	return &r->conn[(r->nconn - 1) % RIG_CONNS];
+}
+
+struct rig_conn *rig_connect(struct rig *r, int *err)
+{
+	struct rig_conn *k = &r->conn[r->nconn % RIG_CONNS];
+	struct tcp_tuple t = {
+		.guest = guest_addr(r), .peer = peer_addr(r),
+		.guest_port = RIG_GUEST_PORT, .peer_port = RIG_PEER_PORT,
+	};
+	struct tcp *c;
+
+	free(k->rx);
+	*k = (struct rig_conn){ .room = 1 << 20, .gport = RIG_GUEST_PORT };
+	c = tcp_connect(r->ts, &t, k, err);
+	if (!c)
+		return NULL;
+	k->c = c;
+	k->id = tcp_id(c);
+	r->nconn++;
+	r->pisn_known = false;
+	rig_flush(r);
+	return k;
 }
 
 bool rig_rx_ok(const struct rig_conn *k)

@@ -42,6 +42,7 @@
 struct rig_conf {
 	uint32_t features, max_conns, max_window, keepalive_s;
 	uint16_t mtu;
+	enum tcp_cong congestion;
 	bool v6, manual;
 };
 
@@ -71,7 +72,8 @@ struct rig_conn {
 	bool tx_eof, got_fin, closed, opened;
 	int why, fail_recv, fail_peek;
 	unsigned int peeks, closes;
-	bool abort_in_peek, abort_in_recv;
+	bool abort_in_peek, abort_in_recv, abort_in_connected;
+	bool connected;
 	size_t recv_max;	/* take at most so much at once; 0: no limit */
 };
 
@@ -143,6 +145,9 @@ static inline uint8_t rig_byte(uint64_t off)
 
 /** rig_rx_ok() - Whether all that the owner got is the pattern */
 bool rig_rx_ok(const struct rig_conn *k);
+
+/** rig_connect() - tcp_connect() to the default flow, and flush; NULL if not */
+struct rig_conn *rig_connect(struct rig *r, int *err);
 
 /** rig_offer() - The owner has @n more bytes for the guest; and flush */
 void rig_offer(struct rig *r, struct rig_conn *k, size_t n);
