@@ -53,7 +53,7 @@ static uint32_t unsacked(const struct tcp *c, uint32_t a, uint32_t b)
 /* What is thought to be on its way: SetPipe() of RFC 6675 4 */
 static uint32_t in_pipe(const struct tcp *c)
 {
-	uint32_t lost = c->snd_una, again = c->snd_una;
+	uint32_t lost = c->snd_una, again = lost;
 
 	if (c->recovery == TCP_RECOVERY_RTO)
 		lost = c->recover;

@@ -299,7 +299,7 @@ static void check_one(void *arg, struct tcp *c)
 		return;
 	/* what is out has a timer, or waits for the link */
 	ASSERT(c->snd_una == c->snd_max || c->rtx_due || fz.ts->blocked ||
-	       c->do_synack);
+	       c->do_syn);
 }
 
 static void settle(void)
