@@ -16,7 +16,12 @@ COUNT(drop_udp_len, "UDP datagrams longer than their packet");
 COUNT(drop_udp_csum, "UDP datagrams with a wrong checksum");
 COUNT(drop_udp_no_csum, "UDP datagrams over IPv6 without a checksum");
 COUNT(drop_udp_port, "UDP datagrams to port 0");
+COUNT(drop_udp_segments, "UDP trains of more datagrams than anybody sends");
 COUNT(drop_udp_unserved, "UDP datagrams that nobody takes");
+
+/* UDP_MAX_SEGMENTS of Linux.  64 KiB in single bytes would be 65507 datagrams,
+ * each with system calls of its own, for one frame */
+#define SEGMENTS_MAX	128
 
 /* 0 says "none", but in a checksum to complete it is a value like any other */
 static bool csum_ok_for(const struct pkt *p, const struct udp_hdr *h)
@@ -45,6 +50,10 @@ static void deliver(struct udp *u, const struct pkt *p,
 	if (p->vh.gso_type == LINK_VNET_GSO_UDP_L4 &&
 	    d.len > p->vh.gso_size)
 		d.gso_size = p->vh.gso_size;
+	if (d.gso_size && d.len > (size_t)SEGMENTS_MAX * d.gso_size) {
+		count_inc(drop_udp_segments);
+		return;
+	}
 	d.n = iov_slice(p->iov, p->n, UDP_HDR_LEN, d.len, pay,
 			(int)ARRAY_SIZE(pay));
 	ASSERT(d.n >= 0);

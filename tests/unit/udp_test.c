@@ -151,6 +151,8 @@ static void trailing(void **state)
 static void offload(void **state)
 {
 	static const struct link_vnet uso = { 1, 5, 42, 100, 34, 6 };
+	static const struct link_vnet crumbs = { 1, 5, 42, 1, 34, 6 };
+	static const struct link_vnet small = { 1, 5, 42, 2, 34, 6 };
 	static const struct link_vnet csum = { 1, 0, 0, 0, 34, 6 };
 	static const struct link_vnet csum6 = { 1, 0, 0, 0, 54, 6 };
 	uint8_t b[512], l4[400], pay[250] = { 1, 2, 3 };
@@ -169,6 +171,10 @@ static void offload(void **state)
 	assert_int_equal(got.gso_size, 0);
 	guest_rx(g, &csum6, b, guest_ip(b, G6, FAR6, 17, l4, n), 0);
 	assert_int_equal(got.calls, 3);
+	guest_rx(g, &crumbs, b, guest_ip(b, G4, FAR4, 17, l4, n), 0);
+	assert_int_equal(got.calls, 3);		/* 250 datagrams in one */
+	guest_rx(g, &small, b, guest_ip(b, G4, FAR4, 17, l4, n), 0);
+	assert_int_equal(got.calls, 4);
 	guest_free(g);
 }
 
