@@ -192,6 +192,7 @@ static int dial_addr(struct tflow *f, const struct ipaddr *a, uint16_t port)
 	struct sockaddr_storage ss;
 	socklen_t len = ipaddr_to_sa(a, port, &ss);
 	int fd = flow_socket(f, ss.ss_family), rc;
+	bool done;
 
 	if (fd < 0)
 		return -fd;
@@ -203,10 +204,13 @@ static int dial_addr(struct tflow *f, const struct ipaddr *a, uint16_t port)
 		socket_close(f, false);
 		return rc;
 	}
-	if (rc == 0)
-		dial_done(f);
+	done = rc == 0;
 	rc = ev_add(f->r->ev, &f->src, WATCH);
-	return rc < 0 ? -rc : 0;
+	if (rc < 0)
+		return -rc;
+	if (done)
+		dial_done(f);
+	return 0;
 }
 
 static void dial(struct tflow *f, const struct ipaddr *a)
