@@ -22,6 +22,7 @@
 
 #define PEERS_MAX	4	/* one runs, the others have yet to say who they are */
 #define ACCEPT_BUDGET	8
+#define ACCEPT_REST	(100 * NS_PER_MS)
 /*
  * Several records of 64 KiB a write: 128 to 512 KiB were equally fast over a Unix
  * socket, 1 MiB cost a fifth.  SO_SNDBUF stays as it is: 2 MiB cost two fifths.
@@ -61,6 +62,7 @@ struct links {
 	struct ev *ev;
 	struct links_cfg cfg;
 	struct ev_src listener;
+	struct timer rest;
 	struct vhost_user *vu;
 	struct peer *peer[PEERS_MAX];
 	struct peer *running;
@@ -335,10 +337,13 @@ static bool cid_ok(struct links *l, int fd)
 
 static void note_uid(int fd)
 {
+	static struct log_limit limit = { .burst = 20 };
 	struct ucred u;
 	socklen_t len = sizeof(u);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &len) == 0)
+	/* With hybrid vsock any process of the guest can have this written */
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &len) == 0 &&
+	    log_enabled(LOG_LEVEL_INFO) && log_ratelimit(&limit))
 		log_info("peer connected: pid %d, uid %u", (int)u.pid, u.uid);
 }
 
@@ -364,6 +369,20 @@ static void accept_one(struct links *l, int fd)
 		peer_free(p);
 }
 
+/* Without a descriptor for it, whoever waits would wake us without end */
+static void listener_rest(struct links *l)
+{
+	ev_mod(l->ev, &l->listener, 0);
+	timer_set(ev_timerq(l->ev), &l->rest, ev_now(l->ev) + ACCEPT_REST);
+}
+
+static void on_rest(struct timer *t)
+{
+	struct links *l = container_of(t, struct links, rest);
+
+	ev_mod(l->ev, &l->listener, EPOLLIN);
+}
+
 static void listener_ready(struct ev_src *src, uint32_t events)
 {
 	struct links *l = container_of(src, struct links, listener);
@@ -373,8 +392,11 @@ static void listener_ready(struct ev_src *src, uint32_t events)
 		int fd = accept4(src->fd, NULL, NULL,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-		if (fd < 0)
-			return;	/* EMFILE too: tried again next turn */
+		if (fd < 0) {
+			if (errno != EAGAIN && errno != ECONNABORTED)
+				listener_rest(l);
+			return;
+		}
 		accept_one(l, fd);
 	}
 }
@@ -465,6 +487,7 @@ struct links *links_new(struct ev *ev, const struct links_cfg *cfg)
 	l->pcap_fd = cfg->conf->fd.pcap;
 	l->listener.fd = -1;
 	l->listener.ready = listener_ready;
+	l->rest.fire = on_rest;
 	rc = open_way(l);
 	if (rc < 0) {
 		links_free(l);
@@ -481,6 +504,7 @@ void links_free(struct links *l)
 			peer_free(l->peer[i]);
 	if (l->vu)
 		vhost_user_free(l->vu);
+	timer_del(ev_timerq(l->ev), &l->rest);
 	ev_del(l->ev, &l->listener);
 	fd_close(&l->listener.fd);
 	fd_close(&l->pcap_fd);

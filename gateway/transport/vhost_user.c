@@ -41,6 +41,8 @@
 /* The device's configuration space: struct virtio_vsock_config */
 #define CONFIG_LEN	8
 
+#define ACCEPT_REST	(100 * NS_PER_MS)
+
 enum vhost_user_queue {
 	VHOST_USER_QUEUE_RX,
 	VHOST_USER_QUEUE_TX,
@@ -68,6 +70,7 @@ struct vhost_user {
 	struct ev *ev;
 	struct vhost_user_cfg cfg;
 	struct ev_src listen, vmm;	/* vmm.fd is -1 without one */
+	struct timer rest;		/* of listen, when accept4() fails */
 	struct vvsock *vv;
 	struct virtq_mem mem;
 	struct ring_state ring[VHOST_USER_QUEUE_NUM];
@@ -518,6 +521,20 @@ static bool vmm_stale(const struct vhost_user *vu)
 	return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLRDHUP);
 }
 
+/* Without a descriptor for it, whoever waits would wake us without end */
+static void listen_rest(struct vhost_user *vu)
+{
+	ev_mod(vu->ev, &vu->listen, 0);
+	timer_set(ev_timerq(vu->ev), &vu->rest, ev_now(vu->ev) + ACCEPT_REST);
+}
+
+static void on_rest(struct timer *t)
+{
+	struct vhost_user *vu = container_of(t, struct vhost_user, rest);
+
+	ev_mod(vu->ev, &vu->listen, EPOLLIN);
+}
+
 /* #syscalls accept4 getsockopt close */
 static void listen_ready(struct ev_src *src, uint32_t events)
 {
@@ -527,8 +544,11 @@ static void listen_ready(struct ev_src *src, uint32_t events)
 	int fd = accept4(src->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	(void)events;
-	if (fd < 0)
-		return;		/* whoever it was is gone, or will be back */
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != ECONNABORTED)
+			listen_rest(vu);
+		return;
+	}
 	if (vu->vmm.fd >= 0 && vmm_stale(vu))
 		vmm_drop(vu);
 	if (vu->vmm.fd >= 0) {
@@ -591,6 +611,7 @@ struct vhost_user *vhost_user_new(struct ev *ev, int listen_fd,
 		vu->limit.burst = 10;
 		vu->listen = (struct ev_src){ -1, .ready = listen_ready };
 		vu->vmm = (struct ev_src){ -1, .ready = vmm_ready };
+		vu->rest.fire = on_rest;
 		rings_init(vu);
 		vc.rx = &vu->ring[VHOST_USER_QUEUE_RX].vq;
 		vc.tx = &vu->ring[VHOST_USER_QUEUE_TX].vq;
@@ -618,6 +639,7 @@ void vhost_user_free(struct vhost_user *vu)
 	vu->cfg.vmm = NULL;
 	vmm_drop(vu);
 	vvsock_free(vu->vv);
+	timer_del(ev_timerq(vu->ev), &vu->rest);
 	ev_del(vu->ev, &vu->listen);
 	fd_close(&vu->listen.fd);
 	free(vu);

@@ -1,6 +1,7 @@
 """The link between agent and gateway: deaths, garbage, strangers, silence."""
 import os
 import random
+import resource
 import signal
 import socket
 import struct
@@ -267,6 +268,35 @@ def test_500_silent_connections(lab):
     lab.agent(token=token)
     flow_works(lab)
     lab.sane()
+
+
+def test_no_descriptor_for_a_peer(lab):
+    """Whoever waits costs nothing, and is served when there is one again."""
+    lab.start()
+    pid = lab.gw.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    s = dial(lab)
+    s.sendall(hello(b"\xff" * 16))
+
+    def ticks():
+        with open(f"/proc/{pid}/stat") as f:
+            return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+    start = ticks()
+    time.sleep(1)
+    assert ticks() - start < 20
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert hung_up(s)           # refused, after it was heard
+    flow_works(lab)
+
+
+def test_log_of_strangers_is_bounded(lab):
+    lab.start()
+    for _ in range(100):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(lab.sock)
+    flow_works(lab)
+    assert 5 < len(lab.gw.log.lines("peer connected")) < 30
 
 
 def test_hello_in_single_bytes(lab):
