@@ -201,7 +201,8 @@ PKG_build := gcc make musl-tools libc6-dev libjansson-dev libseccomp-dev \
 PKG_lint  := clang clang-tidy clang-format cppcheck
 PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 	     python3-scapy iproute2 iputils-ping curl socat bind9-dnsutils \
-	     unbound openssl tcpdump ethtool procps
+	     unbound openssl tcpdump ethtool procps iperf3 traceroute \
+	     iputils-tracepath ngtcp2-client ngtcp2-server
 # python3 and openssl are for rootfs/demo
 PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl
 PKG_bench := iperf3 passt slirp4netns

@@ -143,6 +143,7 @@ static void on_room(void *arg)
 	struct gw *g = arg;
 
 	tcp_link_up(tcp_relay_stack(g->tcp_relay));
+	udp_relay_room(g->udp_relay);
 }
 
 static void on_updown(void *arg, bool up)
@@ -150,7 +151,7 @@ static void on_updown(void *arg, bool up)
 	struct gw *g = arg;
 
 	if (up && g->tcp_relay)
-		tcp_link_up(tcp_relay_stack(g->tcp_relay));
+		on_room(g);
 }
 
 /* ---- building it ---------------------------------------------------------- */

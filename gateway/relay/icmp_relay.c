@@ -11,15 +11,18 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/slab.h"
+#include "base/wr.h"
 #include "gateway/relay/icmp_relay.h"
+#include "gateway/relay/path.h"
 #include "gateway/wire/icmp4.h"
 #include "gateway/wire/icmp6.h"
 
-/* #syscalls connect sendmsg recvmsg setsockopt close */
+/* #syscalls connect sendmsg recvmsg setsockopt getsockopt close */
 
 #define IDLE		(10 * NS_PER_S)
 #define REPLY_MAX	65536
 #define BATCH		16
+#define QUOTE_MAX	1240	/* of the request, in an ICMP error */
 
 COUNT(drop_ping_denied, "Echo requests that the policy denied");
 COUNT(drop_ping_no_socket, "Echo requests lost: the host has no ping sockets");
@@ -37,6 +40,7 @@ struct pflow {
 	struct ev_src src;
 	struct timer idle;
 	struct fkey key;
+	struct path path;
 	uint64_t last_ns;
 	struct pflow *dead_next;
 	bool dead;
@@ -133,16 +137,52 @@ static void deliver(struct pflow *f, const uint8_t *msg, size_t len, int ttl)
 			f->key.id, seq, &data, 1);
 }
 
+/* What came back of the request, with the identifier that the guest gave it */
+static void tell_error(struct pflow *f, const struct path_error *e,
+		       const uint8_t *msg)
+{
+	const bool v4 = ipaddr_is4(&f->key.dst);
+	struct rd r = rd_init(msg, e->len);
+	uint8_t buf[QUOTE_MAX];
+	struct wr w = wr_init(buf, sizeof(buf));
+	struct icmp4 m;		/* the same 8 bytes in ICMPv6 */
+	struct ipaddr from = f->key.dst;
+
+	if (e->local || icmp4_parse(&r, &m))
+		return;		/* told when sendmsg() said so */
+	if (e->told && ipaddr_is4(&e->from) == v4)
+		from = e->from;
+	m.rest = (uint32_t)f->key.id << 16 | (m.rest & 0xffff);
+	m.csum = 0;		/* of the host's request, not the guest's */
+	icmp4_emit(&m, &w);
+	wr_bytes(&w, r.p, rd_left(&r));
+	icmp_error_l4(f->r->icmp, e->what, &from, &f->key.guest, &f->key.dst,
+		      v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6, buf, wr_len(&w),
+		      e->mtu);
+}
+
+static void take_errors(struct pflow *f)
+{
+	uint8_t buf[QUOTE_MAX];
+	struct path_error e;
+
+	for (int i = 0; i < BATCH; i++) {
+		int rc = path_error(f->src.fd, buf, sizeof(buf), &e);
+
+		if (rc < 0)
+			break;
+		if (rc)
+			tell_error(f, &e, buf);
+	}
+}
+
 static void flow_ready(struct ev_src *src, uint32_t events)
 {
 	struct pflow *f = container_of(src, struct pflow, src);
 	_Alignas(struct cmsghdr) char ctl[64];
-	int err;
-	socklen_t len = sizeof(err);
 
-	/* An error that nobody reads would wake us for ever */
 	if (events & EPOLLERR)
-		getsockopt(src->fd, SOL_SOCKET, SO_ERROR, &err, &len);
+		take_errors(f);
 	for (int i = 0; i < BATCH && !f->dead; i++) {
 		struct iovec iov = { .iov_base = f->r->buf,
 				     .iov_len = REPLY_MAX };
@@ -151,6 +191,8 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 				    .msg_controllen = sizeof(ctl) };
 		ssize_t n = recvmsg(src->fd, &m, MSG_DONTWAIT);
 
+		if (n < 0 && errno != EAGAIN)
+			continue;	/* an error that has been told above */
 		if (n < 0)
 			return;
 		deliver(f, f->r->buf, (size_t)n, ttl_of(&m));
@@ -180,6 +222,7 @@ static int flow_socket(struct icmp_relay *r, const struct ipaddr *to)
 		r->told = true;
 		return rc;
 	}
+	path_open(fd, v4);
 	if (v4)
 		setsockopt(fd, IPPROTO_IP, IP_RECVTTL, &one, sizeof(one));
 	else
@@ -217,22 +260,48 @@ static struct pflow *flow_new(struct icmp_relay *r, const struct fkey *k,
 	return f;
 }
 
-static void send_echo(struct pflow *f, uint16_t seq, const struct iovec *data,
-		      int n)
+/* The host says what is too long for it, but not how long it may be */
+static void tell_too_big(struct pflow *f, const struct pkt *p)
+{
+	const bool v4 = ipaddr_is4(&p->dst);
+	const struct dial *d = f->r->dial;
+	int mtu = 0;
+	socklen_t len = sizeof(mtu);
+
+	if (getsockopt(f->src.fd, v4 ? IPPROTO_IP : IPPROTO_IPV6,
+		       v4 ? IP_MTU : IPV6_MTU, &mtu, &len) == 0 && mtu > 0)
+		icmp_error(f->r->icmp, ICMP_ERR_TOO_BIG,
+			   v4 ? &d->gw4 : &d->gw6, p->ip, p->ip_head,
+			   (uint32_t)mtu);
+}
+
+static void send_echo(struct pflow *f, const struct pkt *p, uint16_t seq,
+		      const struct iovec *data, int n)
 {
 	const bool v4 = ipaddr_is4(&f->key.dst);
 	uint8_t head[8] = { v4 ? ICMP4_ECHO : ICMP6_ECHO };
 	struct iovec v[LINK_IOV_MAX + 2];
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n + 1 };
+	const struct path path = path_of(p);
 
 	if (n > LINK_IOV_MAX + 1)
 		return;
+	if (!path_is(&f->path, &path))
+		path_set(f->src.fd, v4, &f->path, &path);
 	head[6] = (uint8_t)(seq >> 8);	/* the kernel writes sum and id */
 	head[7] = (uint8_t)seq;
 	v[0] = (struct iovec){ .iov_base = head, .iov_len = sizeof(head) };
 	memcpy(v + 1, data, (size_t)n * sizeof(*data));
-	if (sendmsg(f->src.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		count_inc(drop_ping_send);
+	/* An earlier request's error is reported once, in place of this send */
+	for (int i = 0; i < 2; i++) {
+		if (sendmsg(f->src.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+			return;
+		if (errno == EAGAIN || errno == EMSGSIZE)
+			break;
+	}
+	count_inc(drop_ping_send);
+	if (errno == EMSGSIZE)
+		tell_too_big(f, p);
 }
 
 static void on_echo(void *arg, const struct pkt *p, uint16_t id, uint16_t seq,
@@ -263,7 +332,7 @@ static void on_echo(void *arg, const struct pkt *p, uint16_t id, uint16_t seq,
 	if (!f)
 		return;
 	f->last_ns = ev_now(r->ev);
-	send_echo(f, seq, data, n);
+	send_echo(f, p, seq, data, n);
 }
 
 static bool on_ping(void *arg, const struct pkt *p)

@@ -12,7 +12,8 @@
  * after 10 s without a reply or request.  Where the host does not allow ping
  * sockets (net.ipv4.ping_group_range) one line in the log says so, and echo
  * requests to others are dropped and counted.  The gateway itself always
- * answers, if the policy allows.
+ * answers, if the policy allows.  Time to live, traffic class and "don't
+ * fragment" go along, and errors come back: see path.h.
  */
 
 struct icmp_relay;

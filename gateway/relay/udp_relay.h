@@ -16,8 +16,11 @@
  * only an endpoint to which this guest port has sent under an allow verdict gets
  * in, the rest is counted.  A flow that only one side uses ends after 60 s, one
  * that both use after 180 s of silence.  A full table evicts the flow that has
- * been silent longest.  Errors of the host's network (IP_RECVERR) go to the guest as
- * ICMP.
+ * been silent longest.
+ *
+ * Time to live, traffic class and "don't fragment" go along in the direction of
+ * the host, the traffic class back as well.  Errors of the host's network
+ * (IP_RECVERR) go to the guest as ICMP: see path.h.
  *
  * Port 53 never comes here: see dns_fwd.
  */
@@ -36,6 +39,9 @@ struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
 				const struct udp_relay_cfg *cfg);
 
 void udp_relay_free(struct udp_relay *r);
+
+/** udp_relay_room() - The link has drained, or there is a new one */
+void udp_relay_room(struct udp_relay *r);
 
 /** udp_relay_input() - A datagram of the guest that is not for a service */
 void udp_relay_input(struct udp_relay *r, const struct udp_dgram *d);

@@ -31,6 +31,7 @@ COUNT(drop_icmp_no_echo, "Echo requests to others that nobody relays");
 COUNT(drop_icmp_reply, "Echo replies lost because the link was full");
 COUNT(drop_icmp_err_quote, "Errors not sent: the packet may not cause one");
 COUNT(drop_icmp_err_rate, "Errors not sent: too many");
+COUNT(drop_ttl, "Packets whose time to live ended at the gateway");
 COUNT(icmp_errors, "Errors sent to the guest");
 
 static void ping_gateway(struct icmp *ic, const struct pkt *p, uint16_t id,
@@ -71,6 +72,8 @@ static void icmp_input(void *arg, const struct pkt *p)
 	ASSERT(n >= 0);
 	if (netif_is_gw(ic->netif, &p->dst))
 		ping_gateway(ic, p, id, seq, data, n);
+	else if (!icmp_hop(ic, p))
+		return;
 	else if (ic->ops && ic->ops->echo)
 		ic->ops->echo(ic->arg, p, id, seq, data, n);
 	else
@@ -275,18 +278,19 @@ int icmp_error_l4(struct icmp *ic, enum icmp_err what,
 		  const struct ipaddr *dst, uint8_t proto, const uint8_t *l4,
 		  size_t len, uint32_t mtu)
 {
+	const uint8_t ttl = what == ICMP_ERR_TTL ? 1 : 64;
 	uint8_t buf[IP6_MTU_MIN];
 	struct wr w = wr_init(buf, sizeof(buf));
 
 	len = MIN(len, (size_t)QUOTE4_MAX);
 	if (ipaddr_is4(src)) {
-		struct ip4 h = { .ttl = 64, .proto = proto, .df = true,
+		struct ip4 h = { .ttl = ttl, .proto = proto, .df = true,
 				 .len = (uint16_t)(IP4_HDR_LEN + len),
 				 .src = *src, .dst = *dst };
 
 		ip4_emit(&h, &w);
 	} else {
-		struct ip6 h = { .hop = 64, .next = proto,
+		struct ip6 h = { .hop = ttl, .next = proto,
 				 .plen = (uint16_t)len, .src = *src,
 				 .dst = *dst };
 
@@ -295,6 +299,18 @@ int icmp_error_l4(struct icmp *ic, enum icmp_err what,
 	wr_bytes(&w, l4, len);
 	ASSERT(!w.bad);
 	return icmp_error(ic, what, from, buf, wr_len(&w), mtu);
+}
+
+bool icmp_hop(struct icmp *ic, const struct pkt *p)
+{
+	const struct netif_conf *c = &ic->netif->conf;
+
+	if (p->ttl > 1 || netif_is_gw(ic->netif, &p->dst))
+		return true;
+	count_inc(drop_ttl);
+	icmp_error(ic, ICMP_ERR_TTL, ipaddr_is4(&p->dst) ? &c->gw4 : &c->gw6,
+		   p->ip, p->ip_head, 0);
+	return false;
 }
 
 int icmp_echo_reply(struct icmp *ic, const struct ipaddr *from,

@@ -71,12 +71,23 @@ int icmp_error(struct icmp *ic, enum icmp_err what, const struct ipaddr *from,
  * @src:	The guest's address and @dst, @proto of its packet
  * @l4:		First bytes of its upper layer, at least 8
  *
- * For errors that come when the packet itself is long gone.
+ * For errors that come when the packet itself is long gone.  The quotation has
+ * the time to live that such a packet had in the end; its length is that of
+ * what is quoted.
  */
 int icmp_error_l4(struct icmp *ic, enum icmp_err what,
 		  const struct ipaddr *from, const struct ipaddr *src,
 		  const struct ipaddr *dst, uint8_t proto, const uint8_t *l4,
 		  size_t len, uint32_t mtu);
+
+/**
+ * icmp_hop() - Whether a packet of the guest may go on to another host
+ *
+ * Not if its time to live ends here: then the gateway says so, from its own
+ * address, and the packet is counted as dropped.  What is for the gateway
+ * itself always may.
+ */
+bool icmp_hop(struct icmp *ic, const struct pkt *p);
 
 /**
  * icmp_echo_reply() - Answer an echo request in somebody's name

@@ -278,6 +278,7 @@ static void input4(struct netif *n, struct pkt *p, struct iovec *iov, int cnt)
 	p->ttl = h.ttl;
 	p->tos = h.tos;
 	p->ip_len = h.len;
+	p->df = h.df && !p->was_frag;
 	if (h.mf || h.off) {
 		struct frag_piece f = { .src = h.src, .dst = h.dst,
 			.proto = h.proto, .ttl = h.ttl, .tos = h.tos,
@@ -360,6 +361,7 @@ static void input6(struct netif *n, struct pkt *p, struct iovec *iov, int cnt)
 	p->tos = h.tos;
 	p->ip_len = (size_t)IP6_HDR_LEN + h.plen;
 	p->was_frag = p->was_frag || x.atomic;
+	p->df = !p->was_frag;
 	if (x.frag) {
 		struct frag_piece f = { .src = h.src, .dst = h.dst,
 			.proto = x.proto, .ttl = h.hop, .tos = h.tos,

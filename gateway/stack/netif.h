@@ -66,6 +66,7 @@ struct netif_conf {
  * @ip:		The packet from its IP header on, safe for @ip_head bytes: what
  *		an ICMP error quotes
  * @was_frag:	It came with a fragment header, or in pieces
+ * @df:		Nobody on the way may cut it
  *
  * Everything is borrowed during the call.
  */
@@ -80,7 +81,7 @@ struct pkt {
 	size_t len;
 	const uint8_t *ip;
 	size_t ip_head, ip_len;
-	bool was_frag;
+	bool was_frag, df;
 };
 
 /*
@@ -153,6 +154,12 @@ bool netif_is_guest(const struct netif *n, const struct ipaddr *a);
 
 /** netif_flush() - End of a batch of output: link_flush() if there is a link */
 void netif_flush(struct netif *n);
+
+/** netif_is_full() - Whether output waits for the link to drain */
+static inline bool netif_is_full(const struct netif *n)
+{
+	return n->link && n->link->full;
+}
 
 /**
  * pkt_csum_ok() - Whether the upper-layer checksum of a packet holds

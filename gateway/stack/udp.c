@@ -7,8 +7,12 @@
 #include "base/rd.h"
 #include "base/util.h"
 #include "base/wr.h"
+#include "gateway/stack/icmp.h"
 #include "gateway/stack/ip.h"
 #include "gateway/stack/udp.h"
+#include "gateway/wire/eth.h"
+#include "gateway/wire/ip4.h"
+#include "gateway/wire/ip6.h"
 #include "gateway/wire/udp.h"
 
 COUNT(drop_udp_short, "UDP datagrams whose header is cut off or malformed");
@@ -68,6 +72,7 @@ static void udp_input(void *arg, const struct pkt *p)
 	struct rd r = rd_init(p->l4, p->l4_head);
 	struct iovec cut[LINK_IOV_MAX + 1];
 	struct pkt q = *p;
+	struct udp *u = arg;
 	struct udp_hdr h;
 
 	if (udp_parse(&r, &h)) {
@@ -90,8 +95,11 @@ static void udp_input(void *arg, const struct pkt *p)
 		q.len = h.len;
 		q.l4_head = MIN(q.l4_head, q.len);
 	}
-	if (csum_ok_for(&q, &h))
-		deliver(arg, &q, &h);
+	if (!csum_ok_for(&q, &h))
+		return;
+	if (u->netif->icmp && !icmp_hop(u->netif->icmp, &q))
+		return;
+	deliver(u, &q, &h);
 }
 
 void udp_init(struct udp *u, struct netif *n,
@@ -101,12 +109,13 @@ void udp_init(struct udp *u, struct netif *n,
 	netif_set_l4(n, NETIF_L4_UDP, udp_input, u);
 }
 
-int udp_send(struct udp *u, const struct ipaddr *src, uint16_t sport,
-	     const struct ipaddr *dst, uint16_t dport, const struct iovec *iov,
-	     int n)
+/* One datagram; longer than the MTU it goes in fragments */
+static int send_one(struct udp *u, const struct udp_train *t,
+		    const struct iovec *iov, int n)
 {
-	struct ip_args a = { .src = *src, .dst = *dst, .proto = IPPROTO_UDP };
-	struct udp_hdr h = { .sport = sport, .dport = dport };
+	struct ip_args a = { .src = t->src, .dst = t->dst, .tos = t->tos,
+			     .proto = IPPROTO_UDP };
+	struct udp_hdr h = { .sport = t->sport, .dport = t->dport };
 	size_t len = iov_len(iov, n) + UDP_HDR_LEN;
 	struct iovec all[LINK_IOV_MAX + 1];
 	uint8_t hdr[UDP_HDR_LEN];
@@ -121,4 +130,79 @@ int udp_send(struct udp *u, const struct ipaddr *src, uint16_t sport,
 	if (n)
 		memcpy(all + 1, iov, (size_t)n * sizeof(*iov));
 	return ip_send(u->netif, &a, all, n + 1, UDP_CSUM_OFF);
+}
+
+int udp_send(struct udp *u, const struct ipaddr *src, uint16_t sport,
+	     const struct ipaddr *dst, uint16_t dport, const struct iovec *iov,
+	     int n)
+{
+	const struct udp_train t = { .src = *src, .dst = *dst,
+				     .sport = sport, .dport = dport };
+
+	return send_one(u, &t, iov, n);
+}
+
+/**
+ * frame_max() - Most payload of a train that one frame carries
+ *
+ * Return: a multiple of the datagrams' size; 0 if the link cuts no trains, or
+ *	   not into datagrams of this size
+ */
+static size_t frame_max(const struct netif *n, const struct udp_train *t)
+{
+	const bool v4 = ipaddr_is4(&t->src);
+	const uint32_t want = LINK_F_CSUM | (v4 ? LINK_F_USO4 : LINK_F_USO6);
+	const size_t hlen = (v4 ? IP4_HDR_LEN : IP6_HDR_LEN) + UDP_HDR_LEN;
+	size_t max;
+
+	if (!n->link || (n->link->can_send & want) != want ||
+	    hlen + t->gso_size > n->conf.mtu ||
+	    n->link->max_frame < ETH_HDR_LEN + hlen)
+		return 0;
+	max = MIN(n->link->max_frame - ETH_HDR_LEN, (size_t)IP4_LEN_MAX) - hlen;
+	return max - max % t->gso_size;
+}
+
+static int send_frame(struct udp *u, const struct udp_train *t, size_t len)
+{
+	const struct ip_args a = { .src = t->src, .dst = t->dst,
+				   .tos = t->tos, .proto = IPPROTO_UDP };
+	const struct udp_hdr h = { .sport = t->sport, .dport = t->dport,
+				   .len = (uint16_t)(UDP_HDR_LEN + len) };
+	struct ip_room room;
+	struct wr w;
+	int rc = ip_reserve(u->netif, &a, UDP_HDR_LEN, len, &room);
+
+	if (rc)
+		return rc;
+	w = wr_init(room.l4, UDP_HDR_LEN);
+	udp_emit(&h, &w);
+	iov_copy_in(room.pay, room.npay, 0, t->data + t->off, len);
+	return ip_commit(u->netif, &room, len, UDP_CSUM_OFF, t->gso_size);
+}
+
+int udp_send_train(struct udp *u, struct udp_train *t)
+{
+	size_t max = t->gso_size ? frame_max(u->netif, t) : 0;
+	int rc = 0;
+
+	do {
+		size_t left = t->len - t->off;
+		size_t len = t->gso_size ? MIN(left, (size_t)t->gso_size) :
+					   left;
+		struct iovec iov = {
+			.iov_base = (void *)(uintptr_t)(t->data + t->off),
+			.iov_len = len,
+		};
+
+		if (max && left > t->gso_size) {
+			len = MIN(left, max);
+			rc = send_frame(u, t, len);
+		} else {
+			rc = send_one(u, t, &iov, 1);
+		}
+		if (rc == 0)
+			t->off += len;
+	} while (rc == 0 && t->off < t->len);
+	return rc;
 }

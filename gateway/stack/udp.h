@@ -44,4 +44,31 @@ int udp_send(struct udp *u, const struct ipaddr *src, uint16_t sport,
 	     const struct ipaddr *dst, uint16_t dport, const struct iovec *iov,
 	     int n);
 
+/**
+ * struct udp_train - Datagrams of one size from one sender to the guest
+ * @src:	Who the guest sees as the sender
+ * @tos:	Traffic class
+ * @data:	Payloads, one behind the other; borrowed during the call
+ * @gso_size:	Length of each but the last, which may be shorter; 0: @data is
+ *		one datagram
+ * @off:	How much has been sent; at first 0
+ */
+struct udp_train {
+	struct ipaddr src, dst;
+	uint16_t sport, dport, gso_size;
+	uint8_t tos;
+	const uint8_t *data;
+	size_t len, off;
+};
+
+/**
+ * udp_send_train() - Send datagrams to the guest, from @t->off on
+ *
+ * In one frame where the link cuts it for us, else one by one.  @t->off advances
+ * by what was sent, also on failure: after -EAGAIN the call can be repeated.
+ *
+ * Return: as udp_send()
+ */
+int udp_send_train(struct udp *u, struct udp_train *t);
+
 #endif /* STACK_UDP_H */
