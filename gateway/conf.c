@@ -378,6 +378,18 @@ int conf_flags(struct gw_conf *c, int argc, char **argv,
 
 /* ---- what follows from it ------------------------------------------------- */
 
+/* Whether a guest can have this address, and its gateway the one beside it */
+static bool usable(const struct ipaddr *a)
+{
+	static const uint8_t zero[14];
+
+	if (ipaddr_is_loopback(a) || ipaddr_is_multicast(a))
+		return false;
+	if (ipaddr_is4(a))	/* 0/8, and 224/4 with all behind it */
+		return ipaddr_to_host4(a) >> 24 && ipaddr_to_host4(a) >> 28 < 14;
+	return !ipaddr_is_linklocal(a) && memcmp(a->b, zero, sizeof(zero));
+}
+
 static int derive4(struct gw_conf *c, char *err, size_t size)
 {
 	struct netif_conf *n = &c->net;
@@ -385,8 +397,7 @@ static int derive4(struct gw_conf *c, char *err, size_t size)
 
 	if (c->family4 == CONF_FAMILY_ADDR) {
 		guest = ipaddr_to_host4(&c->addr4);
-		if (ipaddr_is_any(&c->addr4) || ipaddr_is_loopback(&c->addr4) ||
-		    ipaddr_is_multicast(&c->addr4) || (guest & 3) != 2)
+		if (!usable(&c->addr4) || (guest & 3) != 2)
 			return fail(err, size, "--ipv4: the guest's address is "
 				    "the third of a /30, its gateway the one "
 				    "before: 10.0.0.2, not 10.0.0.1 or .3");
@@ -402,6 +413,9 @@ static int derive4(struct gw_conf *c, char *err, size_t size)
 	n->v4 = true;
 	n->plen4 = 30;
 	n->guest4 = ipaddr_host4(guest);
+	if (!usable(&n->guest4))
+		return fail(err, size, "interface.ipv4_pool: not of unicast "
+			    "addresses that a guest can have");
 	n->gw4 = ipaddr_host4(guest - 1);
 	return 0;
 }
@@ -421,10 +435,7 @@ static int derive6(struct gw_conf *c, char *err, size_t size)
 		b[15] = 1;
 		n->guest6 = c->addr6;
 		n->gw6 = ipaddr_v6(b);
-		if (ipaddr_eq(&n->gw6, &n->guest6) ||
-		    ipaddr_is_multicast(&c->addr6) ||
-		    ipaddr_is_loopback(&c->addr6) ||
-		    ipaddr_is_any(&c->addr6) || ipaddr_is_linklocal(&c->addr6))
+		if (ipaddr_eq(&n->gw6, &n->guest6) || !usable(&c->addr6))
 			return fail(err, size, "--ipv6: ::1 of the /64 is the "
 				    "gateway's, and the address must be "
 				    "unicast and not link-local");
@@ -442,6 +453,9 @@ static int derive6(struct gw_conf *c, char *err, size_t size)
 		n->gw6 = ipaddr_v6(b);
 		b[15] = 2;
 		n->guest6 = ipaddr_v6(b);
+		if (ipaddr_is4(&n->guest6) || !usable(&n->guest6))
+			return fail(err, size, "interface.ipv6_pool: not of "
+				    "unicast addresses that a guest can have");
 	}
 	n->v6 = true;
 	n->plen6 = 64;
@@ -466,6 +480,8 @@ int conf_derive(struct gw_conf *c, bool have4, bool have6, char *err,
 		memcpy(n->guest_mac, gw, sizeof(gw));
 		n->guest_mac[5] = 0x02;
 	}
+	if (!memcmp(n->guest_mac, n->mac, sizeof(n->mac)))
+		return fail(err, size, "interface.mac: is the gateway's own");
 	n->mtu = c->mtu;
 	if (wanted(c->family4, have4))
 		rc = derive4(c, err, size);

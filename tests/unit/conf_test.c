@@ -288,6 +288,29 @@ static void pools_have_an_end(void **state)
 			 -EINVAL);
 }
 
+static void pools_nobody_can_use(void **state)
+{
+	static const char *const values[] = {
+		"\"ipv4_pool\":\"0.0.0.0/8\"", "\"ipv4_pool\":\"127.0.0.0/8\"",
+		"\"ipv4_pool\":\"224.0.0.0/8\"", "\"ipv4_pool\":\"240.0.0.0/8\"",
+		"\"ipv6_pool\":\"::/48\"", "\"ipv6_pool\":\"fe80::/48\"",
+		"\"ipv6_pool\":\"ff00::/48\"", "\"mac\":[2,109,115,0,0,1]",
+	};
+	char doc[128], err[256];
+	struct gw_conf c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		snprintf(doc, sizeof(doc), "{\"interface\":{%s}}", values[i]);
+		conf_init(&c);
+		assert_int_equal(conf_load(&c, doc, strlen(doc), err,
+					   sizeof(err)), 0);
+		if (conf_derive(&c, true, true, err, sizeof(err)) != -EINVAL)
+			fail_msg("%s", doc);
+		assert_non_null(strstr(err, "interface."));
+	}
+}
+
 /* ---- the monitor's files -------------------------------------------------- */
 
 static void tokens_in_files(void **state)
@@ -390,6 +413,7 @@ int conf_test(void)
 		cmocka_unit_test(congestion),
 		cmocka_unit_test(flags_override_the_file),
 		cmocka_unit_test(pools_have_an_end),
+		cmocka_unit_test(pools_nobody_can_use),
 		cmocka_unit_test(tokens_in_files),
 		cmocka_unit_test(resolv_conf),
 		cmocka_unit_test(listening_sockets),
