@@ -118,6 +118,7 @@ grep -v '^#' tests/lint/cppcheck.txt | grep . >"$lists/suppressions"
 check deps sh tests/lint/deps.sh
 check calls each ch sh tests/lint/calls.sh
 check length each all sh tests/lint/length.sh
+check rfc sh tests/lint/rfc.sh
 check shells shells
 check python python
 check headers headers
