@@ -134,6 +134,37 @@ static void echo_of_others(void **state)
 	}
 }
 
+static void echo_beyond_its_time_to_live(void **state)
+{
+	uint8_t b[200];
+	const uint8_t *l4;
+	struct icmp ic;
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const bool v6 = i & 1, gw = i & 2;
+		struct guest *g = fresh(&ic, 0);
+		size_t len = request(b, v6, gw ? (v6 ? GW6 : GW4) :
+				     (v6 ? FAR6 : FAR4), 30);
+
+		b[v6 ? 21 : 22] = 1;
+		if (!v6)
+			guest_ip4_fix(b);
+		guest_rx(g, NULL, b, len, 0);
+		assert_int_equal(got.echoes, 0);
+		assert_int_equal(g->nout, 1);
+		guest_check_ip(&g->out[0], v6 ? GW6 : GW4, v6 ? G6 : G4,
+			       v6 ? 58 : 1, &l4);
+		if (gw) {
+			assert_int_equal(l4[0], v6 ? 129 : 0);
+		} else {
+			assert_int_equal(l4[0], v6 ? 3 : 11);
+			assert_memory_equal(l4 + 8, b + 14, len - 14);
+		}
+		guest_free(g);
+	}
+}
+
 static void other_types(void **state)
 {
 	static const uint8_t types4[] = { 0, 3, 4, 5, 9, 10, 11, 12, 13, 17,
@@ -347,6 +378,7 @@ int icmp_test(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(echo_of_the_gateway),
 		cmocka_unit_test(echo_of_others),
+		cmocka_unit_test(echo_beyond_its_time_to_live),
 		cmocka_unit_test(other_types),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(no_errors),

@@ -6,11 +6,14 @@
 #include <string.h>
 
 #include "base/count.h"
+#include "gateway/stack/icmp.h"
 #include "gateway/stack/udp.h"
 
 int udp_test(void);
 
 #define G4	"100.96.0.2"
+#define GW4	"100.96.0.1"
+#define GW6	"fd42:6d73:62::1"
 #define G6	"fd42:6d73:62::2"
 #define FAR4	"198.51.100.7"
 #define FAR6	"2001:db8::7"
@@ -215,6 +218,138 @@ static void sent(void **state)
 	}
 }
 
+/* One frame where the link cuts it, else one for each datagram */
+static void train(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t features;
+		uint16_t size, mtu;
+		size_t len;
+		int frames;
+		uint16_t gso;		/* of the first frame */
+	} cases[] = {
+#define USO	(LINK_F_CSUM | LINK_F_USO4 | LINK_F_USO6)
+		{ "one datagram", USO, 0, 1500, 500, 1, 0 },
+		{ "empty", USO, 0, 1500, 0, 1, 0 },
+		{ "one frame", USO, 1000, 1500, 3001, 1, 1000 },
+		{ "no more than one", USO, 1000, 1500, 1000, 1, 0 },
+		{ "two frames", USO, 1000, 1500, 66500, 2, 1000 },
+		{ "a rest of one", USO, 1000, 1500, 65600, 2, 1000 },
+		{ "no offload", 0, 1000, 1500, 3001, 4, 0 },
+		{ "csum only", LINK_F_CSUM, 1000, 1500, 3000, 3, 0 },
+		{ "too long for a frame", USO, 1400, 1280, 2800, 4, 0 },
+#undef USO
+	};
+	static uint8_t pay[70000];
+	struct udp u;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(pay); i++)
+		pay[i] = (uint8_t)(i * 7 + i / 251);
+	for (size_t i = 0; i < ARRAY_SIZE(cases) * 2; i++) {
+		const size_t c = i / 2, hlen = i & 1 ? 48 : 28;
+		struct guest *g = guest_new(cases[c].features, cases[c].mtu);
+		struct udp_train t = {
+			.src = guest_addr(i & 1 ? FAR6 : FAR4),
+			.dst = guest_addr(i & 1 ? G6 : G4),
+			.sport = 53, .dport = 4000, .tos = 0xb9,
+			.gso_size = cases[c].size, .data = pay,
+			.len = cases[c].len };
+		size_t at = 0;
+
+		udp_init(&u, &g->n, up, NULL);
+		assert_int_equal(udp_send_train(&u, &t), 0);
+		assert_int_equal(t.off, t.len);
+		if (g->nout != cases[c].frames ||
+		    g->out[0].vh.gso_size != cases[c].gso ||
+		    g->out[0].vh.gso_type != (cases[c].gso ?
+					      LINK_VNET_GSO_UDP_L4 : 0))
+			fail_msg("%s: %d frames", cases[c].name, g->nout);
+		for (int k = 0; k < g->nout && cases[c].mtu == 1500; k++) {
+			const struct guest_frame *f = &g->out[k];
+			size_t n = f->len - 14 - hlen;
+
+			assert_memory_equal(f->b + 14 + hlen, pay + at, n);
+			assert_int_equal(f->b[14 + hlen - 4] << 8 |
+					 f->b[14 + hlen - 3], n + 8);
+			assert_true(i & 1 ? f->b[14] == 0x6b && f->b[15] >> 4 ==
+				    9 : f->b[15] == 0xb9);
+			at += n;
+		}
+		assert_true(cases[c].mtu != 1500 || at == t.len);
+		guest_free(g);
+	}
+}
+
+/* What was sent before the link was full is not sent again */
+static void train_goes_on(void **state)
+{
+	static uint8_t pay[3000];
+	struct udp u;
+	struct guest *g = fresh(&u, 0);
+	struct udp_train t = { .src = guest_addr(FAR4), .dst = guest_addr(G4),
+			       .sport = 1, .dport = 2, .gso_size = 1000,
+			       .data = pay, .len = 3000, .off = 1000 };
+
+	(void)state;
+	g->mem.refuse = true;
+	assert_int_equal(udp_send_train(&u, &t), -EAGAIN);
+	assert_int_equal(t.off, 1000);
+	g->mem.refuse = false;
+	assert_int_equal(udp_send_train(&u, &t), 0);
+	assert_int_equal(g->nout, 2);
+	netif_detach(&g->n);
+	t.off = 0;
+	assert_int_equal(udp_send_train(&u, &t), -ENOTCONN);
+	guest_free(g);
+}
+
+/* Routers count down; a datagram for the gateway itself has arrived */
+static void time_to_live(void **state)
+{
+	static const struct {
+		const char *dst;
+		uint8_t ttl;
+		bool up;
+	} cases[] = {
+		{ FAR4, 2, true }, { FAR4, 1, false }, { FAR4, 0, false },
+		{ FAR6, 2, true }, { FAR6, 1, false }, { FAR6, 0, false },
+		{ GW4, 1, true }, { GW6, 1, true },
+	};
+	uint8_t b[128], l4[64];
+	struct icmp ic;
+	struct udp u;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool v6 = strchr(cases[i].dst, ':');
+		struct guest *g = fresh(&u, 0);
+		size_t n = guest_udp(l4, v6 ? G6 : G4, cases[i].dst, 7, 9,
+				     "0123", 4);
+		size_t len = guest_ip(b, v6 ? G6 : G4, cases[i].dst, 17, l4,
+				      n);
+		const uint8_t *e;
+
+		icmp_init(&ic, &g->n, NULL, NULL);
+		b[v6 ? 21 : 22] = cases[i].ttl;
+		if (!v6)
+			guest_ip4_fix(b);
+		guest_rx(g, NULL, b, len, 0);
+		assert_int_equal(got.calls, cases[i].up);
+		assert_int_equal(g->nout, !cases[i].up);
+		if (g->nout) {
+			n = guest_check_ip(&g->out[0], v6 ? GW6 : GW4,
+					   v6 ? G6 : G4, v6 ? 58 : 1, &e);
+			assert_int_equal(n, 8 + len - 14);
+			assert_int_equal(e[0], v6 ? 3 : 11);
+			assert_memory_equal(e + 8, b + 14, len - 14);
+			assert_int_equal(count_get("drop_ttl"), 1);
+		}
+		guest_free(g);
+	}
+}
+
 int udp_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -223,6 +358,9 @@ int udp_test(void)
 		cmocka_unit_test(trailing),
 		cmocka_unit_test(offload),
 		cmocka_unit_test(sent),
+		cmocka_unit_test(train),
+		cmocka_unit_test(train_goes_on),
+		cmocka_unit_test(time_to_live),
 	};
 
 	return cmocka_run_group_tests_name("udp", tests, NULL, NULL);
