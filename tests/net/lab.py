@@ -391,10 +391,13 @@ class Lab:
         self.sock = str(self.tmp / "gw.sock")
         self.gateways, self.agents, self.closers = [], [], []
         self.host, self.guest, self.hole = Ns(), Ns(), None
+        # Even on lo an IPv6 address is tentative until a kernel thread has run,
+        # and until then no socket can be bound to it
         self.host.run("sh", "-ec", "".join(
             f"ip addr add {a} dev lo;" for a in (
                 f"{HOST4}/32", f"{OTHER4}/32", f"{DENIED4}/32",
-                f"{HOST6}/128", f"{OTHER6}/128", f"{DENIED6}/128")))
+                f"{HOST6}/128 nodad", f"{OTHER6}/128 nodad",
+                f"{DENIED6}/128 nodad")))
         self.hole = Hole(self.host)
 
     def guest_env(self):
