@@ -158,7 +158,7 @@ static void on_updown(void *arg, bool up)
 
 static uint32_t udp_flows(const struct gw_conf *c)
 {
-	return MAX(64u, MIN(c->max_conns / 4, 8192u));
+	return MAX(64u, MIN(c->max_conns / 4, 16384u));
 }
 
 static void set_dial(struct gw *g)
