@@ -117,7 +117,7 @@ static void turn(struct rig *t)
 static void hears(struct rig *t, int at, uint8_t fill, size_t len,
 		  struct sockaddr_storage *who)
 {
-	struct sockaddr_storage ss;
+	struct sockaddr_storage ss = { 0 };
 	socklen_t slen = sizeof(ss);
 	uint8_t b[4096];
 	ssize_t n = recvfrom(t->fd[at], b, sizeof(b), 0,
@@ -153,6 +153,7 @@ static void order(void **state)
 
 	(void)state;
 	for (int v6 = 0; v6 < 2; v6++) {
+		struct sockaddr_storage who, first[3] = { { 0 } };
 		struct udp_relay_stats st;
 		struct rig t;
 
@@ -161,8 +162,16 @@ static void order(void **state)
 			say(&t, seq[i].sport, seq[i].to, (uint8_t)i,
 			    seq[i].len);
 		turn(&t);
-		for (size_t i = 0; i < ARRAY_SIZE(seq); i++)
-			hears(&t, seq[i].to, (uint8_t)i, seq[i].len, NULL);
+		for (size_t i = 0; i < ARRAY_SIZE(seq); i++) {
+			struct sockaddr_storage *f = &first[seq[i].sport];
+
+			memset(&who, 0, sizeof(who));
+			hears(&t, seq[i].to, (uint8_t)i, seq[i].len, &who);
+			if (!f->ss_family)
+				*f = who;
+			assert_memory_equal(&who, f, sizeof(who));
+		}
+		assert_memory_not_equal(&first[1], &first[2], sizeof(who));
 		hears_nothing(&t, 0);
 		hears_nothing(&t, 1);
 		udp_relay_stats(t.r, &st);
