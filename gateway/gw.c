@@ -337,6 +337,7 @@ int gw_main(void)
 	int rc;
 
 	signal(SIGPIPE, SIG_IGN);	/* a VMM may give us a pipe to signal by */
+	signal(SIGXFSZ, SIG_IGN);	/* a capture that hits the user's limit */
 	prctl(PR_SET_NAME, "msb-gateway");	/* not "exe", of /proc/self */
 	g->ctl = (struct ev_src){ .fd = CTL_FD, .ready = ctl_ready };
 	rc = receive_conf(g);

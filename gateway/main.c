@@ -99,8 +99,9 @@ static int open_listener(const struct gw_conf *c, char *path, size_t size,
 
 static int open_pcap(const char *path, char *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-		      0600);
+	/* O_NONBLOCK: a FIFO whose reader stalls ends the capture, not the guest */
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND |
+		      O_NONBLOCK | O_CLOEXEC, 0600);
 
 	if (fd < 0) {
 		snprintf(err, ERR_LEN, "--pcap %s: %s", path, strerror(errno));

@@ -19,6 +19,7 @@
 /* #syscalls shutdown close */
 
 #define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define KEEPALIVE_S	7200	/* RFC 9293 3.8.4: flows of a rebooted guest end */
 #define DIAL_BUCKETS	1024	/* counters of dials in flight, by destination */
 /*
  * In flight toward the guest where the kernel has no SO_PEEK_OFF: each peek
@@ -538,6 +539,7 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 	const struct tcp_conf conf = {
 		.max_conns = cfg->max_flows,
 		.max_window = 4u << 20,
+		.keepalive_s = KEEPALIVE_S,
 		.congestion = cfg->congestion,
 	};
 	struct tcp_relay *r = calloc(1, sizeof(*r));
