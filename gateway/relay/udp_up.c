@@ -189,7 +189,7 @@ static void queue(struct uflow *f, const struct upeer *p,
 	if (b->f && (b->f != f || b->used + d->len > UDP_UP_BUF ||
 		     (b->n == UDP_UP_MSGS && !fits(f, t, p, d->len))))
 		udp_up_flush(f->r);
-	if (!b->f || !fits(f, t, p, d->len)) {
+	if (!b->f || !t || !fits(f, t, p, d->len)) {
 		t = &b->train[b->n++];
 		*t = (struct up_train){
 			.host = p->key.host, .seen = p->seen,
