@@ -14,7 +14,8 @@
  * udp_relay - host to guest
  *
  * The kernel hands over trains of datagrams from one endpoint (UDP_GRO), and the
- * link cuts them in the guest's kernel, if it can.
+ * link cuts them in the guest's kernel, if it can.  CPU of the gateway for each
+ * datagram of 1400 bytes in trains of 44: 634 ns; one by one, 1392.
  *
  * While the link is full no socket is read: what comes waits, and is lost, in
  * the socket's own buffer, which costs nothing.  What had been read already waits

@@ -11,7 +11,13 @@
 
 /* udp_priv - shared by udp_relay.c, udp_up.c and udp_down.c, nobody else's */
 
-#define UDP_DOWN_BATCH	16	/* datagrams or trains a system call */
+/*
+ * Datagrams or trains a system call.  CPU of the gateway for each datagram of
+ * 1400 bytes, 100 000 a second, two busy cores: 1 makes it 2442 ns, 16 make it
+ * 2065, 64 no less.  So reading one by one into the link's own room, without a
+ * copy, would lose more than the copy costs.
+ */
+#define UDP_DOWN_BATCH	16
 #define UDP_DGRAM_MAX	65536
 #define UDP_UP_MSGS	32	/* trains a system call, of one flow */
 #define UDP_UP_BUF	(128 * 1024)

@@ -184,12 +184,16 @@ static void queue(struct uflow *f, const struct upeer *p,
 		  const struct udp_dgram *d)
 {
 	struct up_batch *b = &f->r->up;
-	struct up_train *t = b->n ? &b->train[b->n - 1] : NULL;
+	struct up_train *t = b->f == f ? &b->train[b->n - 1] : NULL;
 
+	if (t && !fits(f, t, p, d->len))
+		t = NULL;
 	if (b->f && (b->f != f || b->used + d->len > UDP_UP_BUF ||
-		     (b->n == UDP_UP_MSGS && !fits(f, t, p, d->len))))
+		     (!t && b->n == UDP_UP_MSGS))) {
 		udp_up_flush(f->r);
-	if (!b->f || !t || !fits(f, t, p, d->len)) {
+		t = NULL;
+	}
+	if (!t) {
 		t = &b->train[b->n++];
 		*t = (struct up_train){
 			.host = p->key.host, .seen = p->seen,
@@ -223,13 +227,12 @@ static bool allowed(struct udp_relay *r, const struct udp_dgram *d,
 static void send_now(struct uflow *f, const struct upeer *p,
 		     const struct udp_dgram *d)
 {
-	const struct ipaddr host = p->key.host;
 	unsigned int lost = 0;
 	int rc;
 
 	udp_up_flush(f->r);
-	rc = send_train(f, &host, d->dport, d->iov, d->n, d->len, d->gso_size,
-			&lost);
+	rc = send_train(f, &p->key.host, p->key.port, d->iov, d->n, d->len,
+			d->gso_size, &lost);
 	count_add(drop_udp_send, lost);
 	if (is_told(rc))
 		icmp_error(f->r->icmp, icmp_err_of(-rc), &d->dst, d->pkt->ip,
