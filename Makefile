@@ -97,6 +97,7 @@ FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 # --- everyday targets --------------------------------------------------------
 
 .PHONY: all run test check check-net check-vm lint format fuzz bench soak \
+	soak-tcp \
 	mutate image install clean distclean help deps guest-deps FORCE
 .DEFAULT_GOAL := all
 
@@ -140,7 +141,18 @@ pytest	= d=tests/$(1); test -d $$d || { echo "$$d: no tests"; exit 0; }; \
 	  test $$r -ne 5 || { echo "$$d: no tests"; r=0; }; exit $$r
 ROOTLY	:= $(if $(filter 0,$(shell id -u)),,unshare -Urnm)
 
-check-net: all $(O)/deps/test	## msb-init and msb-gateway in namespaces
+# TCP over a bad link, by seeds; without sanitizers it is quick enough for many
+QUICK_SRC := $(wildcard lib/base/*.c gateway/stack/*.c gateway/wire/*.c \
+	     tests/unit/tcp_*.c) lib/link/link.c lib/link/fault.c \
+	     lib/link/memlink.c tests/unit/main.c
+$(O)/quick/tcp: $(QUICK_SRC) $(HDR) tests/unit/tcp_rig.h tests/unit/quick.h \
+		| $(O)/deps/test
+	$(Q)mkdir -p $(@D); $(call say,CC,$@)
+	$(Q)$(CC) $(BASE) $(WARN) -O2 -DMSB_TEST \
+		-DTESTS='"tests/unit/quick.h"' -o $@ $(filter %.c,$^) -lcmocka
+
+check-net: all $(O)/deps/test $(O)/quick/tcp	## msb-init and msb-gateway in namespaces
+	@TCP_SEEDS=2000 $(O)/quick/tcp tcp_random
 	@$(call timed,check-net,$(call pytest,net,$(ROOTLY),$(PYTEST_ARGS)))
 
 check-vm: all image $(O)/deps/test $(O)/deps/vm	## whole guests under QEMU
@@ -164,7 +176,10 @@ fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
 			tests/fuzz/corpus/$(f) || exit 1;)
 
 bench: all $(O)/deps/bench $(O)/bench/nb $(O)/bench/bridge	## measure, side by side with the peers
-soak: all image $(O)/deps/test $(O)/deps/vm	## 100 boots in a row; do any hang?
+soak-tcp: $(UNIT) $(O)/quick/tcp	## TCP: 200 000 seeds, 10 million random frames
+	@TCP_SEEDS=200000 $(O)/quick/tcp tcp_random
+	@TCP_FRAMES=10000000 $(UNIT) tcp_frames
+soak: soak-tcp all image $(O)/deps/test $(O)/deps/vm	## soak-tcp, and 100 boots in a row; do any hang?
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/soak.py $(ARGS)
 mutate: all			## break the code on purpose; do tests notice?
@@ -215,6 +230,7 @@ SETS_run	:= build vm
 SETS_image	:= build vm
 SETS_check	:= build test
 SETS_check-net	:= build test
+SETS_soak-tcp	:= build test
 SETS_check-vm	:= build test vm
 SETS_bench	:= build test vm bench
 SETS_deps	:= build lint test vm bench

@@ -63,6 +63,11 @@ void tcp_ooo_free(struct tcp_ooo *o)
 	free(o);
 }
 
+unsigned int tcp_ooo_used(const struct tcp_ooo *o)
+{
+	return o->used;
+}
+
 static uint8_t *bytes_of(struct tcp_ooo *o, uint8_t i)
 {
 	return o->mem + (size_t)i * TCP_OOO_BYTES;

@@ -29,7 +29,8 @@
 #define TCP_RTO_INIT_MS		1000	/* RFC 6298 2.1 */
 #define TCP_RTO_MIN_MS		200	/* the link is local */
 #define TCP_RTO_MAX_MS		60000
-#define TCP_RETRIES		15	/* and R2 of RFC 9293 3.8.3: */
+#define TCP_R1			3	/* at least so many, and */
+#define TCP_RETRIES		15	/* R2 of RFC 9293 3.8.3: */
 #define TCP_GIVE_UP_NS		(100 * NS_PER_S)
 #define TCP_SYNACK_RETRIES	5	/* 63 s: the guest asks again */
 #define TCP_SYN_RETRIES		7	/* 183 s; RFC 9293 3.8.3 wants 180 */
@@ -358,6 +359,9 @@ void tcp_cong_loss(struct tcp *c, enum tcp_recovery how);
 /** tcp_ooo_new() - Make the store of a stack; NULL if memory is short */
 struct tcp_ooo *tcp_ooo_new(void);
 void tcp_ooo_free(struct tcp_ooo *o);
+
+/** tcp_ooo_used() - Pieces in use */
+unsigned int tcp_ooo_used(const struct tcp_ooo *o);
 
 /** tcp_ooo_put() - Keep a segment that came early, as far as there is room */
 void tcp_ooo_put(struct tcp *c, uint32_t seq, const struct iovec *iov, int n,

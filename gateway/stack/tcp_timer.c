@@ -86,7 +86,7 @@ static bool try_again(struct tcp *c, unsigned int max)
 	if (!c->retries)
 		c->rtx_ns = now;
 	if (c->retries >= max ||
-	    (c->state >= TCP_STATE_ESTABLISHED &&
+	    (c->state >= TCP_STATE_ESTABLISHED && c->retries >= TCP_R1 &&
 	     now - c->rtx_ns >= TCP_GIVE_UP_NS)) {
 		tcp_end(c, -ETIMEDOUT, true);
 		return false;

@@ -212,6 +212,38 @@ static void timeout_restarts(void **state)
 	rig_done(r);
 }
 
+/* Two segments is the least that ssthresh becomes */
+static void small_flights(void **state)
+{
+	struct rig_conn *k;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		uint16_t n = i ? 3 : 2;
+
+		rig_init(r, &reno);
+		k = rig_established(r, &plain, n * MSS);
+		rig_offer(r, k, 1000 * MSS);
+		assert_int_equal(rig_drain(r), n);
+		if (i) {
+			for (int d = 0; d < 3; d++)
+				rig_in(r, &(struct rig_seg){ .flags = A,
+					.seq = 1, .ack = 1, .wnd = n * MSS });
+			expect(0, 1);
+			ack(3);			/* min(2, 0 + 1 + 1) */
+			expect(3, 2);
+		} else {
+			rig_run(r, 201);
+			expect(0, 1);
+			ack(1);			/* 2, and that is ssthresh */
+			expect(1, 1);
+			ack(2);			/* 2.5 */
+			expect(2, 2);
+		}
+		rig_done(r);
+	}
+}
+
 static void idle_restarts(void **state)
 {
 	struct rig_conn *k;
@@ -262,6 +294,7 @@ int tcp_cong_test(void)
 		cmocka_unit_test(partial_ack_deflates),
 		cmocka_unit_test(recovery_by_sack),
 		cmocka_unit_test(timeout_restarts),
+		cmocka_unit_test(small_flights),
 		cmocka_unit_test(idle_restarts),
 		cmocka_unit_test(none_does_not_pace),
 	};

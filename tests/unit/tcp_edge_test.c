@@ -10,6 +10,7 @@
 
 #include "base/count.h"
 #include "base/util.h"
+#include "gateway/stack/ip.h"
 #include "gateway/wire/csum.h"
 #include "tests/unit/tcp_rig.h"
 
@@ -207,6 +208,8 @@ static void largest_window(void **state)
 		assert_in_range(r->out[r->head].wnd, sizes[i].wnd -
 				(1460u >> sizes[i].shift), sizes[i].wnd);
 		rig_drain(r);
+		rig_seg(r, A, 2922 + (sizes[i].wnd << sizes[i].shift), 1, 0);
+		rig_expect(r, A, 1, 2921, 0);	/* beyond it */
 		rig_done(r);
 	}
 }
@@ -266,6 +269,7 @@ static void one_byte(void **state)
 static void whole_segments(void **state)
 {
 	struct rig_conn *k;
+	size_t max, mss;
 
 	(void)state;
 	rig_init(r, &gso);			/* no more than the window */
@@ -273,11 +277,15 @@ static void whole_segments(void **state)
 	rig_offer(r, k, 9000);
 	rig_expect(r, A | P, 1, 1, 2920);
 	rig_done(r);
-	rig_init(r, &gso);			/* options count: 45, not 46 */
-	k = rig_established(r, &(struct tcp_opts){ .mss = 1436, .has_ts = true,
+	rig_init(r, &gso);			/* options count */
+	max = ip_gso_max(&r->netif, false);
+	for (mss = 1448; (max - 12) / mss == max / mss; mss--)
+		;
+	k = rig_established(r, &(struct tcp_opts){ .has_ts = true,
+			    .mss = (uint16_t)(mss + 12),
 			    .has_wscale = true, .wscale = 7 }, 4000);
 	rig_offer(r, k, 100000);
-	rig_expect(r, A | P, 1, 1, 45 * 1424);
+	rig_expect(r, A | P, 1, 1, (max - 12) / mss * mss);
 	rig_drain(r);
 	rig_done(r);
 }
@@ -314,9 +322,12 @@ static void sack_tells_more_later(void **state)
 	rig_expect(r, A | P, AT(0), 1, MSS);
 	rig_quiet(r);
 	/* during recovery, with the window as it was */
-	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = AT(0),
-		.wnd = 30000, .opt = { .nsack = 1,
-		.sack = { { AT(5), AT(9) } } } });
+	for (uint32_t i = 6; i < 10; i += 3) {
+		rig_quiet(r);
+		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1,
+			.ack = AT(0), .wnd = 30000, .opt = { .nsack = 1,
+			.sack = { { AT(5), AT(i) } } } });
+	}
 	rig_expect(r, A | P, AT(4), 1, MSS);
 	rig_quiet(r);
 	rig_done(r);
@@ -368,6 +379,7 @@ static void ranges_count_once(void **state)
 	sack_only(AT(2), AT(5), AT(5) + 800);
 	rig_flush(r);
 	rig_quiet(r);
+	assert_int_equal(count_get("tcp_fast_retransmits"), 0);
 	rig_done(r);
 }
 
@@ -390,6 +402,31 @@ static void timer_restarts_with_progress(void **state)
 	rig_quiet(r);
 	rig_run(r, 400);			/* 300 to 600 by now */
 	assert_true(rig_drain(r) >= 1);
+	rig_done(r);
+}
+
+/* Karn may leave a timeout of 60 s: 100 s are not enough to give up then */
+static void patience_after_backoff(void **state)
+{
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, NULL);
+	k = rig_established(r, &plain, 65535);
+	rig_offer(r, k, 40 * MSS);
+	rig_drain(r);
+	for (uint32_t i = 1; i < 12; i++) {
+		rig_run(r, 60001);
+		assert_true(rig_drain(r) >= 1);
+		rig_seg(r, A, 1, AT(i), 0);
+		rig_drain(r);
+	}
+	rig_run(r, 170000);
+	assert_false(k->closed);
+	assert_in_range(rig_drain(r), 2, 3);
+	rig_run(r, 130000);
+	assert_int_equal(k->why, -ETIMEDOUT);
+	rig_drain(r);
 	rig_done(r);
 }
 
@@ -441,6 +478,35 @@ static void link_up_leaves_the_unanswered(void **state)
 	rig_done(r);
 }
 
+/* The first to notice brings everything back at once */
+static void link_up_sends_at_once(void **state)
+{
+	unsigned int data = 0, rst = 0;
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, NULL);
+	k = rig_established(r, NULL, 65535);
+	rig_offer(r, k, 10);
+	rig_expect(r, A | P, 1, 1, 10);
+	rig_in(r, &(struct rig_seg){ .flags = S, .wnd = 1, .gport = 5 });
+	rig_drain(r);
+	netif_detach(&r->netif);
+	tcp_abort(r->conn[1].c);
+	rig_flush(r);
+	netif_attach(&r->netif, &r->link.link);
+	tcp_link_up(r->ts);
+	rig_flush(r);
+	while (r->head != r->tail) {
+		const struct rig_seg *s = rig_out(r);
+
+		data += s->gport == RIG_GUEST_PORT && s->len == 10;
+		rst += s->gport == 5 && s->flags & R;
+	}
+	assert_true(data == 1 && rst == 1);
+	rig_done(r);
+}
+
 int tcp_edge_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -459,8 +525,10 @@ int tcp_edge_test(void)
 		cmocka_unit_test(scoreboard_forgets_the_lowest),
 		cmocka_unit_test(ranges_count_once),
 		cmocka_unit_test(timer_restarts_with_progress),
+		cmocka_unit_test(patience_after_backoff),
 		cmocka_unit_test(full_link_does_not_back_off),
 		cmocka_unit_test(link_up_leaves_the_unanswered),
+		cmocka_unit_test(link_up_sends_at_once),
 	};
 
 	return cmocka_run_group_tests_name("tcp_edge", tests, NULL, NULL);

@@ -103,14 +103,13 @@ static ssize_t op_peek(void *arg, struct tcp *c, size_t off,
 	if (!left)
 		return k->tx_eof ? -ENODATA : 0;
 	len = MIN(len, left);
-	for (size_t done = 0; done < len; done++) {
+	/* One piece is the common case; be quick there */
+	for (size_t done = 0; done < MIN(len, iov[0].iov_len); done++)
+		((uint8_t *)iov[0].iov_base)[done] = rig_byte(at + done);
+	for (size_t done = iov[0].iov_len; done < len; done++) {
 		uint8_t b = rig_byte(at + done);
 
-		/* One piece is the common case; be quick there */
-		if (done < iov[0].iov_len)
-			((uint8_t *)iov[0].iov_base)[done] = b;
-		else
-			iov_copy_in(iov, n, done, &b, 1);
+		iov_copy_in(iov, n, done, &b, 1);
 	}
 	return (ssize_t)len;
 }
@@ -246,6 +245,7 @@ size_t rig_frame(struct rig *r, const struct rig_seg *s, uint8_t *buf,
 	size_t len = tcp_hdr_len(&h) + s->len, l4;
 	struct ipaddr src = guest_addr(r), dst = peer_addr(r);
 	struct csum c = { 0 };
+	uint8_t *pay;
 	uint16_t sum;
 
 	for (unsigned int i = 0; i < h.opt.nsack; i++) {
@@ -265,9 +265,11 @@ size_t rig_frame(struct rig *r, const struct rig_seg *s, uint8_t *buf,
 			 .src = src, .dst = dst }, &w);
 	l4 = wr_len(&w);
 	tcp_hdr_emit(&w, &h);
-	for (size_t i = 0; i < s->len; i++)
-		wr_u8(&w, s->data ? s->data[i] : rig_byte(s->seq - 1 + i));
+	pay = buf + wr_len(&w);
+	wr_zero(&w, s->len);
 	assert_false(w.bad);
+	for (size_t i = 0; i < s->len; i++)
+		pay[i] = s->data ? s->data[i] : rig_byte(s->seq - 1 + i);
 	csum_pseudo(&c, &src, &dst, IPPROTO_TCP, (uint32_t)len);
 	csum_add(&c, buf + l4, len);
 	sum = csum_final(&c);
@@ -515,11 +517,11 @@ struct rig_conn *rig_connect(struct rig *r, int *err)
 
 bool rig_rx_ok(const struct rig_conn *k)
 {
-	for (size_t i = 0; i < k->rx_len; i++) {
-		if (k->rx[i] != rig_byte(i))
-			return false;
-	}
-	return true;
+	uint8_t diff = 0;
+
+	for (size_t i = 0; i < k->rx_len; i++)
+		diff |= k->rx[i] ^ rig_byte(i);
+	return !diff;
 }
 
 void rig_offer(struct rig *r, struct rig_conn *k, size_t n)

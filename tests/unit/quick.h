@@ -1,0 +1,2 @@
+X(tcp_frames)
+X(tcp_random)
