@@ -19,7 +19,7 @@ from agentlab import (
     "echo old >/run/other; touch /etc/resolv.conf; "
     "mount --bind /run/other /etc/resolv.conf",
     "echo old >/etc/resolv.conf; touch /etc/hosts; mkdir -p /run/msb; "
-    "mount -o remount,ro /etc",
+    "mount -o remount,bind,ro /etc",
 ])
 def test_resolv_conf(guest, before):
     guest.sh(before)
