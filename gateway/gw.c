@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #define DIALS_PER_DEST	64	/* SYNs in flight: a black hole starves nobody */
 #define PINGS_MAX	64
 #define DNS_QUERIES_MAX	256
+#define TOKEN_WAIT_MS	1000	/* once in a sandbox's life */
 #define MISC_TIMERS	64
 
 /**
@@ -120,10 +122,20 @@ static void ctl_ready(struct ev_src *src, uint32_t events)
 	}
 }
 
+/* The monitor has it in its hands, and in its file, before the guest hears it */
 static int on_token(void *arg, const uint8_t token[static HELLO_TOKEN_LEN])
 {
-	(void)arg;
-	return mon_send(CTL_FD, MON_TYPE_TOKEN, token, HELLO_TOKEN_LEN);
+	struct pollfd p = { .fd = CTL_FD, .events = POLLIN };
+	enum mon_type type = MON_TYPE_NUM;
+	struct gw *g = arg;
+	int rc = mon_send(CTL_FD, MON_TYPE_TOKEN, token, HELLO_TOKEN_LEN);
+
+	while (rc == 0 && type != MON_TYPE_TOKEN) {
+		if (poll(&p, 1, TOKEN_WAIT_MS) <= 0)	/* #syscalls poll */
+			return -ETIMEDOUT;
+		rc = take_message(g, &type);
+	}
+	return rc;
 }
 
 /* ---- the seams between stack and relays ----------------------------------- */
@@ -239,6 +251,7 @@ static int build(struct gw *g)
 	g->links_cfg.conf = c;
 	g->links_cfg.netif = &g->netif;
 	g->links_cfg.on_token = on_token;
+	g->links_cfg.arg = g;
 	g->links = links_new(g->ev, &g->links_cfg);
 	if (!g->links)
 		return -errno;

@@ -279,6 +279,9 @@ static void message(struct monitor *m, enum mon_type type, const void *p,
 		m->has_token = true;
 		if (m->cfg->token_file)
 			token_save(m->cfg->token_file, m->token);
+		if (mon_send(m->ctl.fd, MON_TYPE_TOKEN, m->token,
+			     sizeof(m->token)) < 0)
+			break;
 		return;
 	case MON_TYPE_MOVED:
 		log_info("%.*s", (int)len, (const char *)p);

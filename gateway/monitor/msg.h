@@ -14,7 +14,8 @@
  * is fixed: there is no message that names a path or a command.
  *
  *	monitor -> packet   CONF, once, first      the configuration, opaque here
- *	                    TOKEN, at most once    the sandbox's token
+ *	                    TOKEN                  the sandbox's token: what it
+ *	                                           is, or that it is kept now
  *	                    DNS                    the host's resolvers
  *	                    STOP                   end cleanly
  *	packet -> monitor   READY                  isolated, and serving
