@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +27,6 @@
 #define DIALS_PER_DEST	64	/* SYNs in flight: a black hole starves nobody */
 #define PINGS_MAX	64
 #define DNS_QUERIES_MAX	256
-#define TOKEN_WAIT_MS	1000	/* once in a sandbox's life */
 #define MISC_TIMERS	64
 
 /**
@@ -82,6 +80,10 @@ static int message(struct gw *g, enum mon_type type, const void *p, size_t len)
 	case MON_TYPE_TOKEN:
 		if (len != sizeof(g->links_cfg.token))
 			return -EBADMSG;
+		if (g->links) {
+			links_token_kept(g->links);
+			return 0;
+		}
 		memcpy(g->links_cfg.token, p, len);
 		g->links_cfg.has_token = true;
 		return 0;
@@ -122,20 +124,14 @@ static void ctl_ready(struct ev_src *src, uint32_t events)
 	}
 }
 
-/* The monitor has it in its hands, and in its file, before the guest hears it */
+/*
+ * The monitor has it in its hands, and in its file, before the guest hears it: it
+ * sends it back then
+ */
 static int on_token(void *arg, const uint8_t token[static HELLO_TOKEN_LEN])
 {
-	struct pollfd p = { .fd = CTL_FD, .events = POLLIN };
-	enum mon_type type = MON_TYPE_NUM;
-	struct gw *g = arg;
-	int rc = mon_send(CTL_FD, MON_TYPE_TOKEN, token, HELLO_TOKEN_LEN);
-
-	while (rc == 0 && type != MON_TYPE_TOKEN) {
-		if (poll(&p, 1, TOKEN_WAIT_MS) <= 0)	/* #syscalls poll */
-			return -ETIMEDOUT;
-		rc = take_message(g, &type);
-	}
-	return rc;
+	(void)arg;
+	return mon_send(CTL_FD, MON_TYPE_TOKEN, token, HELLO_TOKEN_LEN);
 }
 
 /* ---- the seams between stack and relays ----------------------------------- */

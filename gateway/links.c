@@ -58,9 +58,17 @@ struct peer {
 	bool dead;
 };
 
+enum token_state {
+	TOKEN_STATE_NONE,
+	TOKEN_STATE_KEEPING,	/* the monitor has yet to say that it has it */
+	TOKEN_STATE_KEPT,	/* but no peer has heard it */
+	TOKEN_STATE_TOLD,
+};
+
 struct links {
 	struct ev *ev;
 	struct links_cfg cfg;
+	enum token_state token_state;
 	struct ev_src listener;
 	struct timer rest;
 	struct vhost_user *vu;
@@ -127,6 +135,9 @@ static void peer_down(struct link *link, int why)
 
 	if (p->top)
 		log_info("link down: %s", why_text(why));
+	else if (p->framed.asked)
+		log_warn("peer gone before the monitor had kept the token: %s",
+			 why_text(why));
 	else
 		log_debug("peer gone before its link was up: %s",
 			  why_text(why));
@@ -147,19 +158,28 @@ static bool token_equal(const uint8_t *a, const uint8_t *b)
 
 static int token_make(struct links *l)
 {
-	uint8_t t[HELLO_TOKEN_LEN];
 	int rc;
 
-	if (getrandom(t, sizeof(t), 0) != (ssize_t)sizeof(t))
+	if (getrandom(l->cfg.token, HELLO_TOKEN_LEN, 0) != HELLO_TOKEN_LEN)
 		return -EIO;
-	rc = l->cfg.on_token(l->cfg.arg, t);
+	rc = l->cfg.on_token(l->cfg.arg, l->cfg.token);
 	if (rc < 0) {
 		log_err("the token could not be kept: %s", strerror(-rc));
 		return rc;
 	}
-	memcpy(l->cfg.token, t, sizeof(t));
-	l->cfg.has_token = true;
+	l->token_state = TOKEN_STATE_KEEPING;
 	return 0;
+}
+
+/* Those that wait come in the order of their slots, not of their hellos */
+void links_token_kept(struct links *l)
+{
+	if (l->token_state != TOKEN_STATE_KEEPING)
+		return;
+	l->token_state = TOKEN_STATE_KEPT;
+	for (unsigned int i = 0; i < PEERS_MAX; i++)
+		if (l->peer[i] && !l->peer[i]->dead)
+			framed_hello_again(&l->peer[i]->framed);
 }
 
 static int on_hello(struct framed *f, const struct hello *in,
@@ -170,18 +190,21 @@ static int on_hello(struct framed *f, const struct hello *in,
 	const struct gw_conf *c = l->cfg.conf;
 	int rc;
 
-	if (l->cfg.has_token && !token_equal(in->token, l->cfg.token)) {
+	if (l->token_state == TOKEN_STATE_TOLD &&
+	    !token_equal(in->token, l->cfg.token)) {
 		count_inc(drop_link_token);
 		if (log_ratelimit(&limit))
 			log_warn("refused a hello %s", hello_has_token(in) ?
 				 "with a wrong token" : "without the token");
 		return -EACCES;
 	}
-	if (!l->cfg.has_token) {
+	if (l->token_state == TOKEN_STATE_NONE) {
 		rc = token_make(l);
 		if (rc < 0)
 			return rc;
 	}
+	if (l->token_state == TOKEN_STATE_KEEPING)
+		return -EINPROGRESS;
 	answer->version = HELLO_VERSION;
 	answer->features = c->no_offload ? 0 : HELLO_F_ALL;
 	answer->mtu = c->net.mtu;
@@ -229,8 +252,10 @@ static void on_up(struct framed *f)
 	struct links *l = p->links;
 	bool bare = f->state == FRAMED_STATE_BARE;
 
-	if (bare && (l->cfg.has_token || l->running)) {
-		if (l->cfg.has_token)
+	bool token = l->token_state != TOKEN_STATE_NONE;
+
+	if (bare && (token || l->running)) {
+		if (token)
 			count_inc(drop_link_bare);
 		else
 			count_inc(drop_link_busy);
@@ -242,6 +267,8 @@ static void on_up(struct framed *f)
 		log_info("link replaced by a new hello of the guest");
 		peer_end(l->running);
 	}
+	if (!bare)		/* the answer with it went out */
+		l->token_state = TOKEN_STATE_TOLD;
 	peer_run(p);
 	log_info("link up: %s, offloads toward the guest:%s%s%s%s%s",
 		 bare ? "bare frames" : "native",
@@ -484,6 +511,7 @@ struct links *links_new(struct ev *ev, const struct links_cfg *cfg)
 		return NULL;
 	l->ev = ev;
 	l->cfg = *cfg;
+	l->token_state = cfg->has_token ? TOKEN_STATE_TOLD : TOKEN_STATE_NONE;
 	l->pcap_fd = cfg->conf->fd.pcap;
 	l->listener.fd = -1;
 	l->listener.ready = listener_ready;

@@ -20,6 +20,11 @@
  * bare peer has no token, so it is refused once there is one, and while another
  * peer runs.
  *
+ *	token: NONE --hello--> KEEPING --links_token_kept()--> KEPT --> TOLD
+ *
+ * Hellos wait while it is KEEPING; then the first of them is answered with it.
+ * If nobody waits any more, the next one is.
+ *
  * Around the framed link lie --fault and --pcap, in this order: the capture shows
  * what the gateway saw.
  */
@@ -28,8 +33,9 @@ struct links;
 
 /**
  * struct links_cfg - What links need to know
- * @token:	The sandbox's token, if @has_token
- * @on_token:	A token was made: it must be kept before the hello is answered
+ * @token:	The sandbox's token, if @has_token: the guest knows it
+ * @on_token:	A token was made, and must be kept before the guest hears it:
+ *		call links_token_kept() then. 0; -errno if that will not happen
  */
 struct links_cfg {
 	const struct gw_conf *conf;
@@ -48,6 +54,9 @@ struct links_cfg {
  * Return: owned by the caller; NULL with errno set
  */
 struct links *links_new(struct ev *ev, const struct links_cfg *cfg);
+
+/** links_token_kept() - What on_token() was given is kept; once is enough */
+void links_token_kept(struct links *l);
 
 /** links_free() - Close every peer and the listener */
 void links_free(struct links *l);

@@ -14,6 +14,7 @@
  * -------------------
  *	server: FIRST --"MSBL"--> HELLO --whole, accepted--> NATIVE
  *	        FIRST --anything else--> BARE
+ *	        A hello may wait for its verdict: input rests meanwhile
  *	client: HELLO --answer--> NATIVE
  *
  * NATIVE records carry the 12-byte virtio_net_hdr_v1; BARE ones are a u32
@@ -54,8 +55,9 @@ struct framed;
  * @features:	HELLO_F_* that we are ready to receive
  * @hello:	Server: a hello came. Fill in @answer (features are what was
  *		accepted) and return 0, or a negative errno to refuse: the link
- *		goes down with it and nothing is answered. Client: the answer
- *		came; @answer is NULL. Not called for a bare peer
+ *		goes down with it and nothing is answered. -EINPROGRESS: not
+ *		known yet, call framed_hello_again() when it is. Client: the
+ *		answer came; @answer is NULL. Not called for a bare peer
  * @up:		The link carries frames from now on; may be NULL
  */
 struct framed_cfg {
@@ -80,6 +82,7 @@ struct framed {
 	uint64_t last_tx_ns, last_rx_ns;
 	uint8_t *room_head;		/* of the room that is out, or NULL */
 	bool paused;
+	bool asked;			/* hello() said -EINPROGRESS */
 };
 
 /**
@@ -99,5 +102,12 @@ int framed_init(struct framed *f, struct stream *s, struct timerq *tq,
  * Return: 0; -EAGAIN, -ENOTCONN as of stream_send()
  */
 int framed_hello(struct framed *f, const struct hello *h);
+
+/**
+ * framed_hello_again() - Server: ask hello() again about the one that waits
+ *
+ * Does nothing if none waits.  The limit of FRAMED_HELLO_S goes on meanwhile.
+ */
+void framed_hello_again(struct framed *f);
 
 #endif /* LINK_FRAMED_H */

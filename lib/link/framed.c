@@ -307,19 +307,53 @@ static int accept_hello(struct framed *f, const struct hello *in)
 	} else if (f->cfg.hello) {
 		rc = f->cfg.hello(f, in, NULL);
 	}
-	if (rc == 0 && f->link.is_down)
-		rc = -ENOTCONN;
 	if (rc == 0 && f->cfg.server)
 		rc = send_hello(f, &answer);
+	if (rc == 0 && f->link.is_down)		/* nobody was there to hear it */
+		rc = -ENOTCONN;
 	secure_zero(&answer, sizeof(answer));
 	if (rc < 0) {
-		count_inc(framed_refused_hello);
+		if (rc != -EINPROGRESS)
+			count_inc(framed_refused_hello);
 		return rc;
 	}
 	f->link.can_recv = f->cfg.features & accepted;
 	f->link.can_send = in->features & HELLO_F_ALL & accepted;
 	come_up(f, FRAMED_STATE_NATIVE, mtu);
 	return 0;
+}
+
+/* The hello that lies in first[]; it stays there while it waits */
+static int judge_hello(struct framed *f)
+{
+	struct hello h;
+	int rc = hello_parse(rd_init(f->first, f->first_len), &h);
+
+	if (rc < 0)
+		count_inc(framed_bad_hello);
+	else
+		rc = accept_hello(f, &h);
+	secure_zero(&h, sizeof(h));
+	f->asked = rc == -EINPROGRESS;
+	if (f->asked) {
+		framed_pause(&f->link, true);
+		return 0;
+	}
+	secure_zero(f->first, sizeof(f->first));
+	return rc;
+}
+
+void framed_hello_again(struct framed *f)
+{
+	int rc;
+
+	if (!f->asked || f->link.is_down)
+		return;
+	rc = judge_hello(f);
+	if (rc < 0)
+		framed_fail(f, rc);
+	else if (!f->asked && !f->link.is_down)
+		framed_pause(&f->link, false);
 }
 
 /* Append input to what came before, up to @want bytes in all */
@@ -343,9 +377,8 @@ static void collect(struct framed *f, const struct iovec *iov, int n,
 static int hello_input(struct framed *f, const struct iovec *iov, int n,
 		       size_t *off)
 {
-	struct hello h;
 	size_t before;
-	int need, rc;
+	int need;
 
 	do {	/* the length comes within the first 8 bytes */
 		need = hello_need((struct span){ f->first, f->first_len });
@@ -363,14 +396,7 @@ static int hello_input(struct framed *f, const struct iovec *iov, int n,
 	if (!need || f->first_len < (size_t)need)
 		return 0;
 
-	rc = hello_parse(rd_init(f->first, f->first_len), &h);
-	if (rc < 0)
-		count_inc(framed_bad_hello);
-	else
-		rc = accept_hello(f, &h);
-	secure_zero(f->first, sizeof(f->first));
-	secure_zero(&h, sizeof(h));
-	return rc;
+	return judge_hello(f);
 }
 
 static int framed_record(const struct iovec *iov, int n, size_t len,
@@ -386,7 +412,8 @@ static int bare_input(struct framed *f)
 
 /**
  * first_input() - Input while no frames flow
- * @off:	Set to the bytes of it that were taken: not all only if is_up()
+ * @off:	Set to the bytes of it that were taken: not all only if is_up(),
+ *		or if the hello waits
  *
  * Return: 0; -errno to end the link
  */
@@ -467,7 +494,8 @@ static size_t framed_input(struct stream *s, const struct iovec *iov, int n)
 		/* Go on in the middle of a piece, then with the others */
 		for (part = off; n && part >= iov->iov_len; iov++, n--)
 			part -= iov->iov_len;
-		if (n && part && !f->paused && !f->link.is_down) {
+		if (n && part && is_up(f) && !f->paused &&
+		    !f->link.is_down) {
 			rest.iov_base = (uint8_t *)iov->iov_base + part;
 			rest.iov_len = iov->iov_len - part;
 			off += framed_records(f, &rest, 1);

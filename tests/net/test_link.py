@@ -172,6 +172,47 @@ def test_monitor_dies_and_is_started_again(lab, keeps_token):
     lab.sane()
 
 
+def test_hello_waits_until_the_monitor_keeps_the_token(lab):
+    """Else a monitor that dies then would lock the guest out for ever."""
+    kept = lab.tmp / "token"
+    lab.gateway("--token-file", kept)
+    monitor = lab.gw.proc.pid
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        first, second = dial(lab), dial(lab)
+        first.sendall(hello())
+        time.sleep(0.3)
+        second.sendall(hello())         # waits as well: it must not block us
+        for s in first, second:
+            s.settimeout(0.3)
+            with pytest.raises(socket.timeout):
+                s.recv(1)
+        assert not kept.exists()
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    answer = take(first, HELLO_LEN)
+    assert kept.read_text().strip() == answer[36:52].hex()
+    assert hung_up(second)
+    assert lab.gw.counts()["drop_link_token"] == 1
+
+
+def test_token_that_nobody_heard_is_for_the_next(lab):
+    lab.gateway()
+    monitor = lab.gw.proc.pid
+    os.kill(monitor, signal.SIGSTOP)
+    try:
+        s = dial(lab)
+        s.sendall(hello())
+        time.sleep(0.3)
+        s.close()
+    finally:
+        os.kill(monitor, signal.SIGCONT)
+    time.sleep(0.2)
+    agent = lab.agent()
+    agent.hear("TOKEN")
+    flow_works(lab)
+
+
 def test_gateway_that_starts_late(lab):
     """The agent waits; the addresses are there from the beginning."""
     agent = labs.Agent(lab)

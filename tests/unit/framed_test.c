@@ -442,6 +442,53 @@ static void go_native(struct end *e, uint32_t features)
 	e->ms.len = 0;
 }
 
+/* A verdict that takes its time: nothing is answered, taken or lost meanwhile */
+static void test_hello_waits(void **state)
+{
+	static const uint8_t record[16 + 60] = { [3] = 72 };
+	struct wr w = wr_init(in, sizeof(in));
+
+	(void)state;
+	end_new(&A, true, 0);
+	A.refuse = -EINPROGRESS;
+	put_hello(&w, 0, MTU);
+	wr_bytes(&w, record, sizeof(record));
+	assert_int_equal(feed(&A, in, wr_len(&w)), HELLO_LEN);
+	assert_true(A.ms.paused);
+	framed_hello_again(&A.f);		/* still not known */
+	assert_int_equal(A.hellos, 2);
+	assert_int_equal(A.ups + A.downs, 0);
+	assert_int_equal(A.ms.len, 0);
+	A.refuse = 0;
+	framed_hello_again(&A.f);
+	assert_int_equal(A.ups, 1);
+	assert_false(A.ms.paused);
+	assert_int_equal(A.ms.len, HELLO_LEN);
+	assert_int_equal(feed(&A, record, sizeof(record)), sizeof(record));
+	assert_int_equal(A.frames, 1);		/* what stood behind the hello */
+	framed_hello_again(&A.f);		/* nobody waits */
+	assert_int_equal(A.hellos, 3);
+	end_free(&A);
+
+	end_new(&A, true, 0);
+	A.refuse = -EINPROGRESS;
+	feed(&A, in, wr_len(&w) - sizeof(record));
+	A.refuse = -EACCES;
+	framed_hello_again(&A.f);
+	assert_int_equal(A.why, -EACCES);
+	assert_int_equal(A.ms.len, 0);
+	end_free(&A);
+
+	end_new(&A, true, 0);			/* nor does it wait for ever */
+	A.refuse = -EINPROGRESS;
+	feed(&A, in, wr_len(&w) - sizeof(record));
+	timerq_run(&A.tq, 1005 * S);
+	assert_int_equal(A.why, -ETIMEDOUT);
+	framed_hello_again(&A.f);
+	assert_int_equal(A.hellos, 1);
+	end_free(&A);
+}
+
 static void test_timers(void **state)
 {
 	static const uint8_t zero[4];
@@ -726,6 +773,7 @@ int framed_test(void)
 		cmocka_unit_test(test_bare),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_hello_waits),
 		cmocka_unit_test(test_timers),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_inside_input),
