@@ -522,6 +522,8 @@ int tcp_work(struct tcp *c)
 
 	if (c->state == TCP_STATE_DIALLING || !prepare(c))
 		return 0;
+	if (c->do_rtx)
+		tcp_rtx_late(c);
 	if (c->do_syn && c->state < TCP_STATE_ESTABLISHED)
 		rc = send_syn(c);
 	if (!rc && c->do_probe) {

@@ -149,6 +149,7 @@ struct tcp {
 	bool do_window : 1;	/* ask @room */
 	bool do_force : 1;	/* send into a window that is silly */
 	bool do_ooo : 1;	/* offer again what the owner did not take */
+	bool do_rtx : 1;	/* the timer fired while the link was full */
 };
 
 _Static_assert(sizeof(struct tcp) <= 320, "an idle flow stays below 1 KiB");
@@ -417,6 +418,9 @@ void tcp_rto_start(struct tcp *c);
 
 /** tcp_rto_restart() - Progress: from now on, or stop if all is answered */
 void tcp_rto_restart(struct tcp *c);
+
+/** tcp_rtx_late() - The link has room: do what the timer could not */
+void tcp_rtx_late(struct tcp *c);
 
 /** tcp_persist_start() - The window is closed, and there is data to send */
 void tcp_persist_start(struct tcp *c);

@@ -48,6 +48,7 @@ void tcp_rto_start(struct tcp *c)
 void tcp_rto_restart(struct tcp *c)
 {
 	c->rtx_due = 0;
+	c->do_rtx = false;
 	if (c->snd_una != c->snd_max)
 		tcp_rto_start(c);
 }
@@ -102,13 +103,9 @@ static unsigned int max_retries(const struct tcp *c)
 	return c->active ? TCP_SYN_RETRIES : TCP_SYNACK_RETRIES;
 }
 
-static void on_rtx(struct tcp *c)
+/* It is time to send something again */
+static void send_again(struct tcp *c)
 {
-
-	/* What cannot be sent does not count */
-	if (!c->ts->blocked && !try_again(c, max_retries(c)))
-		return;
-	c->backoff += !c->ts->blocked && c->backoff < UINT8_MAX;
 	c->rtx_due = tcp_now(c->ts) + rto_ns(c);
 	if (c->probing) {
 		count_inc(tcp_window_probes);
@@ -126,6 +123,34 @@ static void on_rtx(struct tcp *c)
 	tcp_dirty(c);
 }
 
+/*
+ * What cannot be sent is nobody's silence, and does not count.  Nor does the
+ * timer go on: with a full link and 10 000 flows it would wake us 50 000 times a
+ * second for nothing.
+ */
+static void on_rtx(struct tcp *c)
+{
+	if (c->ts->blocked) {
+		c->rtx_due = 0;
+		c->do_rtx = true;
+		tcp_dirty(c);
+		return;
+	}
+	if (!try_again(c, max_retries(c)))
+		return;
+	c->backoff += c->backoff < UINT8_MAX;
+	send_again(c);
+}
+
+void tcp_rtx_late(struct tcp *c)
+{
+	c->do_rtx = false;
+	if (c->rtx_due || (!c->probing && c->snd_una == c->snd_max))
+		return;
+	send_again(c);
+	tcp_timer_arm(c);
+}
+
 void tcp_alive(struct tcp *c)
 {
 	uint64_t idle_ns = c->ts->conf.keepalive_s * NS_PER_S;
@@ -133,7 +158,7 @@ void tcp_alive(struct tcp *c)
 	if (!idle_ns)
 		return;
 	c->rx_ms = tcp_now_ms(c->ts);
-	if (!c->rtx_due)
+	if (!c->rtx_due && !c->do_rtx)
 		c->retries = 0;
 	if (!c->life_due && c->accepted) {
 		c->life_due = tcp_now(c->ts) + idle_ns;
@@ -152,7 +177,7 @@ static void on_keepalive(struct tcp *c)
 		return;
 	}
 	c->life_due = tcp_now(c->ts) + TCP_KEEPALIVE_STEP_NS;
-	if (c->rtx_due)
+	if (c->rtx_due || c->do_rtx)
 		return;		/* that one will notice */
 	if (c->retries >= TCP_KEEPALIVE_PROBES) {
 		tcp_end(c, -ETIMEDOUT, true);

@@ -453,6 +453,54 @@ static void full_link_does_not_back_off(void **state)
 	rig_done(r);
 }
 
+/* Nor is the processor woken for what cannot be sent: data, probes, SYN-ACKs */
+static void full_link_stops_the_timers(void **state)
+{
+	struct rig_conf conf = { .max_conns = 200, .keepalive_s = 7200 };
+	unsigned int fired = 0;
+	struct rig_conn *k;
+	uint64_t due, end;
+
+	(void)state;
+	rig_init(r, &conf);
+	for (uint16_t i = 0; i < 100; i++) {
+		struct rig_seg s = { .flags = S, .wnd = i % 2 ? 65535 : 0,
+				     .gport = (uint16_t)(1000 + i) };
+
+		rig_run(r, 1);		/* no two timers fire at once */
+		r->pisn_known = false;
+		rig_in(r, &s);
+		if (i % 4 == 3)
+			continue;
+		s = (struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+				      .wnd = s.wnd, .gport = s.gport };
+		rig_in(r, &s);
+		rig_offer(r, &r->conn[i], MSS);
+	}
+	rig_drain(r);
+	r->link.refuse = true;
+	end = timerq_now(&r->tq) + 60 * NS_PER_S;
+	while ((due = timerq_next(&r->tq)) < end) {
+		timerq_run(&r->tq, due);
+		rig_flush(r);
+		fired++;
+	}
+	assert_in_range(fired, 1, 200);		/* two each, and no more */
+	for (uint16_t i = 0; i < 100; i++)
+		assert_false(r->conn[i].closed);
+	r->link.refuse = false;
+	tcp_link_up(r->ts);
+	rig_flush(r);
+	assert_in_range(rig_drain(r), 100, 200);
+	rig_run(r, 3000);			/* and they go on */
+	assert_in_range(rig_drain(r), 100, 400);
+	k = &r->conn[1];
+	r->mute = true;
+	rig_run(r, 200000);
+	assert_int_equal(k->why, -ETIMEDOUT);
+	rig_done(r);
+}
+
 static void link_up_leaves_the_unanswered(void **state)
 {
 	struct rig_conf conf = { .manual = true };
@@ -527,6 +575,7 @@ int tcp_edge_test(void)
 		cmocka_unit_test(timer_restarts_with_progress),
 		cmocka_unit_test(patience_after_backoff),
 		cmocka_unit_test(full_link_does_not_back_off),
+		cmocka_unit_test(full_link_stops_the_timers),
 		cmocka_unit_test(link_up_leaves_the_unanswered),
 		cmocka_unit_test(link_up_sends_at_once),
 	};
