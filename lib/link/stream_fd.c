@@ -100,6 +100,9 @@ static void fd_write(struct stream_fd *s)
 {
 	ssize_t n;
 
+	/* Else the loop would not sleep after a turn that ends with a flush:
+	 * one epoll_pwait() in five of a connect-request-close was for nothing */
+	ev_undefer(s->ev, &s->flush_task);
 	if (!s->tx_len || s->blocked || s->stream.is_down)
 		return;
 	n = send(s->src.fd, s->tx + s->tx_off, s->tx_len,
