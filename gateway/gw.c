@@ -258,13 +258,12 @@ static int build(struct gw *g)
 
 static void turns(struct gw *g)
 {
-	struct tcp_stack *ts = tcp_relay_stack(g->tcp_relay);
 	bool more = false;
 	int rc = 0;
 
 	while (!g->stop && rc == 0) {
 		rc = ev_turn(g->ev, more ? 0 : -1);
-		more = tcp_flush(ts);
+		more = tcp_relay_flush(g->tcp_relay);
 		netif_flush(&g->netif);
 	}
 	if (rc < 0)

@@ -38,15 +38,23 @@ COUNT(tcp_flow_refused, "TCP connections that the host could not make");
 COUNT(drop_tcp_dials, "SYNs unanswered: too many dials to that destination");
 COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
 
+/* Whether the kernel has SO_PEEK_OFF for TCP: told by the first socket */
+enum relay_peek {
+	RELAY_PEEK_UNKNOWN,
+	RELAY_PEEK_OFF,		/* it keeps an offset */
+	RELAY_PEEK_PLAIN,
+};
+
 /**
  * struct tflow - One connection and its host socket
  * @next:	Second address to dial, if @has_next
- * @peek_pos:	The kernel's peek offset, as far as we know
+ * @seen:	Where the latest peek ended; that is the kernel's peek offset,
+ *		if it has been told to keep one (@peek_set)
  * @sndbuf:	SO_SNDBUF when it was last asked for
  * @outq:	Upper bound of what lies unacknowledged in the send queue
  * @out_wait:	An edge of EPOLLOUT was asked for
  * @held:	A plain peek left off at its bound: no edge will tell of the rest
- * @dry:	A peek got all that there was: the next byte comes with an edge
+ * @dry:	There is nothing to read: the next byte comes with an edge
  * @urgent:	Urgent data was seen, before which a peek stops short: no @dry
  */
 struct tflow {
@@ -56,8 +64,8 @@ struct tflow {
 	struct tflow *dead_next;
 	struct ipaddr next;
 	uint32_t bucket, sndbuf, outq;
-	size_t peek_pos;
-	bool has_next, connected, peek_off, out_wait, held, rdhup;
+	size_t seen;
+	bool has_next, connected, peek_off, peek_set, out_wait, held, rdhup;
 	bool dry, urgent, dead;
 };
 
@@ -74,6 +82,7 @@ struct tcp_relay {
 	struct ev_task reap;
 	uint8_t key[16];
 	uint16_t dials[DIAL_BUCKETS];
+	enum relay_peek peek[2];	/* IPv4, IPv6: it came later there */
 	uint8_t *skip;		/* where a plain peek puts what was seen before */
 	struct tcp_relay_stats st;
 };
@@ -127,10 +136,37 @@ static void flow_end(struct tflow *f, bool rst)
 
 /* ---- dialling ------------------------------------------------------------- */
 
+/* Return: 0; -errno if the kernel does not keep a peek offset */
+static int set_peek_off(struct tflow *f, int fd, size_t off)
+{
+	int pos = (int)off;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &pos, sizeof(pos)) < 0)
+		return -errno;
+	f->peek_set = true;
+	f->seen = off;
+	return 0;
+}
+
+/*
+ * A flow that answers each request with one frame never needs the offset, and
+ * so does not set it before it does.
+ */
+static bool has_peek_off(struct tflow *f, int family, int fd)
+{
+	enum relay_peek *p = &f->r->peek[family == AF_INET6];
+
+	if (f->r->cfg.no_peek_off)
+		return false;
+	if (*p == RELAY_PEEK_UNKNOWN)
+		*p = set_peek_off(f, fd, 0) ? RELAY_PEEK_PLAIN : RELAY_PEEK_OFF;
+	return *p == RELAY_PEEK_OFF;
+}
+
 /* Return: the socket, which @f owns, or -errno */
 static int flow_socket(struct tflow *f, int family)
 {
-	const int one = 1, zero = 0;
+	const int one = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -138,10 +174,9 @@ static int flow_socket(struct tflow *f, int family)
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	/* Else a peek skips the urgent byte, and the peek offset does not */
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
-	f->peek_off = !f->r->cfg.no_peek_off &&
-		      setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &zero,
-				 sizeof(zero)) == 0;
-	f->peek_pos = 0;
+	f->peek_set = false;
+	f->seen = 0;
+	f->peek_off = has_peek_off(f, family, fd);
 	f->src.fd = fd;
 	return fd;
 }
@@ -177,6 +212,7 @@ static void dial_done(struct tflow *f)
 {
 	dial_over(f);
 	f->connected = true;
+	f->dry = true;		/* the socket is watched before its first byte */
 	tcp_accept(f->c);
 }
 
@@ -266,13 +302,14 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 		f->rdhup = true;
 	if (events & EPOLLPRI)
 		f->urgent = true;
-	f->dry = false;
 	if (events & EPOLLOUT && f->out_wait) {
 		f->out_wait = false;
 		tcp_room_changed(f->c);
 	}
-	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP))
+	if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLPRI)) {
+		f->dry = false;
 		tcp_readable(f->c);
+	}
 }
 
 /* ---- what the engine asks ------------------------------------------------- */
@@ -458,25 +495,23 @@ static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 			    .msg_iovlen = (size_t)n };
 	ssize_t got;
+	int rc;
 
 	if (l)
 		return l->ops->peek(l->arg, c, off, iov, n, len);
+	if (f->dry && f->seen == off)
+		return 0;
 	if (!f->peek_off)
 		return plain_peek(f, off, iov, n, len);
-	if (f->dry && f->peek_pos == off)
-		return 0;
-	if (f->peek_pos != off) {
-		int pos = (int)off;
-
-		if (setsockopt(f->src.fd, SOL_SOCKET, SO_PEEK_OFF, &pos,
-			       sizeof(pos)) < 0)
-			return -errno;
-		f->peek_pos = off;
+	if (off != (f->peek_set ? f->seen : 0)) {
+		rc = set_peek_off(f, f->src.fd, off);
+		if (rc < 0)
+			return rc;
 	}
 	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;
-	f->peek_pos += (size_t)got;
+	f->seen = off + (size_t)got;
 	f->dry = got && (size_t)got < len && !f->rdhup && !f->urgent;
 	return got ? got : -ENODATA;
 }
@@ -503,7 +538,7 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 		if (got <= 0)
 			return;
 		n -= (size_t)got;
-		f->peek_pos -= MIN(f->peek_pos, (size_t)got);
+		f->seen -= MIN(f->seen, (size_t)got);
 	}
 }
 
@@ -585,6 +620,15 @@ void tcp_relay_free(struct tcp_relay *r)
 	slab_done(&r->flows);
 	free(r->skip);
 	free(r);
+}
+
+bool tcp_relay_flush(struct tcp_relay *r)
+{
+	bool more = tcp_flush(r->ts);
+
+	ev_undefer(r->ev, &r->reap);
+	reap(&r->reap);
+	return more;
 }
 
 struct tcp_stack *tcp_relay_stack(struct tcp_relay *r)

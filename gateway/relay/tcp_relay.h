@@ -70,7 +70,15 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 /** tcp_relay_free() - Reset every flow and release everything */
 void tcp_relay_free(struct tcp_relay *r);
 
-/** tcp_relay_stack() - The engine, for tcp_flush() and tcp_link_up() */
+/**
+ * tcp_relay_flush() - tcp_flush(), at the end of a turn
+ *
+ * What the turn has ended is freed here: nobody holds it any more, and a task
+ * of the next turn would keep the loop from sleeping.
+ */
+bool tcp_relay_flush(struct tcp_relay *r);
+
+/** tcp_relay_stack() - The engine, for tcp_link_up() */
 struct tcp_stack *tcp_relay_stack(struct tcp_relay *r);
 
 /** struct tcp_relay_stats - What the relay moved */
