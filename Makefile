@@ -300,10 +300,10 @@ UNIT_OBJ	:= $(UNIT_SRC:%.c=$(T)/obj/%.o)
 $(H)/gen/stamp: gateway/seccomp.sh $(HOST_SRC)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(call say,GEN,$(H)/gen/seccomp_list.h)
-	$(Q)CC='$(CC)' sh gateway/seccomp.sh >$(@D)/new
-	$(Q)cmp -s $(@D)/new $(@D)/seccomp_list.h || \
-		cp $(@D)/new $(@D)/seccomp_list.h
-	$(Q)rm -f $(@D)/new; touch $@
+	$(Q)new=$(@D)/new.$$$$; CC='$(CC)' sh gateway/seccomp.sh >$$new && \
+	if cmp -s $$new $(@D)/seccomp_list.h; then rm -f $$new; \
+	else mv $$new $(@D)/seccomp_list.h; fi
+	$(Q)touch $@
 # Without a rule of its own the header would be looked at before it is made
 $(H)/gen/seccomp_list.h: $(GEN) ;
 

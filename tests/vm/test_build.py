@@ -29,3 +29,15 @@ def test_libraries():
     for name in ("mnl_socket_open", "curl_easy_perform",
                  "br_x509_decoder_init"):
         assert name in names
+
+
+def test_two_initramfs_at_once(tmp_path):
+    """Neither takes the other's file away, and the result is whole"""
+    tree, out = tmp_path / "tree", tmp_path / "out.gz"
+    tree.mkdir()
+    (tree / "file").write_bytes(vm.INIT.read_bytes())
+    procs = [subprocess.Popen(["sh", vm.TOP / "rootfs/initramfs", "-t", tree,
+                               out]) for _ in range(4)]
+    assert [p.wait(60) for p in procs] == [0] * 4
+    subprocess.run(["gzip", "-t", out], check=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.gz", "tree"]
