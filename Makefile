@@ -5,6 +5,7 @@
 #	build/host	what runs on the host
 #	build/test	unit tests and corpus runs: host compiler, ASan and UBSan
 #	build/fuzz	libFuzzer programs: clang
+#	build/coverage	unit tests that count what they reach: gcov
 # `make O=DIR` builds elsewhere, `make V=1` shows commands, WERROR=1 (or
 # CI=true) makes warnings errors.  The number of jobs is that of the CPUs
 # unless -j says otherwise.
@@ -41,6 +42,7 @@ G	:= $(O)/guest
 H	:= $(O)/host
 T	:= $(O)/test
 F	:= $(O)/fuzz
+C	:= $(O)/coverage
 
 # --- sources -----------------------------------------------------------------
 
@@ -93,11 +95,13 @@ TEST_LIBS	:= $(T)/libbearssl.a -lmnl -lcurl $(HOST_LIBS)
 FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 		   -DMSB_TEST -fsanitize=fuzzer-no-link \
 		   -DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION $(CFLAGS)
+COV_FLAGS = $(BASE) -w -I$(H)/gen -isystem $(T)/include -O0 -g \
+	    --coverage -fprofile-update=atomic -DMSB_TEST $(CFLAGS)
 
 # --- everyday targets --------------------------------------------------------
 
 .PHONY: all run test check check-net check-vm lint format fuzz bench soak \
-	soak-tcp \
+	soak-tcp soak-frames valgrind coverage \
 	mutate image install clean distclean help deps guest-deps FORCE
 .DEFAULT_GOAL := all
 
@@ -141,14 +145,15 @@ pytest	= d=tests/$(1); test -d $$d || { echo "$$d: no tests"; exit 0; }; \
 	  test $$r -ne 5 || { echo "$$d: no tests"; r=0; }; exit $$r
 ROOTLY	:= $(if $(filter 0,$(shell id -u)),,unshare -Urnm)
 
-# TCP over a bad link, by seeds; without sanitizers it is quick enough for many
+# TCP over a bad link, by seeds; random frames: without sanitizers they are quick
+# enough for many, and for valgrind
 QUICK_SRC := $(wildcard lib/base/*.c gateway/stack/*.c gateway/wire/*.c \
-	     tests/unit/tcp_*.c) lib/link/link.c lib/link/fault.c \
+	     gateway/relay/*.c gateway/policy/*.c tests/unit/tcp_*.c \
+	     tests/unit/core_*.c) lib/link/link.c lib/link/fault.c \
 	     lib/link/memlink.c tests/unit/main.c
-$(O)/quick/tcp: $(QUICK_SRC) $(HDR) tests/unit/tcp_rig.h tests/unit/quick.h \
-		| $(O)/deps/test
+$(O)/quick/tcp: $(QUICK_SRC) $(HDR) $(wildcard tests/unit/*.h) | $(O)/deps/test
 	$(Q)mkdir -p $(@D); $(call say,CC,$@)
-	$(Q)$(CC) $(BASE) $(WARN) -O2 -DMSB_TEST \
+	$(Q)$(CC) $(BASE) $(WARN) -O2 -g -DMSB_TEST \
 		-DTESTS='"tests/unit/quick.h"' -o $@ $(filter %.c,$^) -lcmocka
 
 check-net: all $(O)/deps/test $(O)/quick/tcp	## msb-init and msb-gateway in namespaces
@@ -157,6 +162,18 @@ check-net: all $(O)/deps/test $(O)/quick/tcp	## msb-init and msb-gateway in name
 
 check-vm: all image $(O)/deps/test $(O)/deps/vm	## whole guests under QEMU
 	@$(call timed,check-vm,$(call pytest,vm,,$(PYTEST_ARGS)))
+
+# Not counted: branches of ASSERT, which no test can take
+coverage: $(C)/unit $(O)/deps/soak	## what the unit tests reach of stack/, wire/, relay/
+	@find $(C) -name '*.gcda' -delete
+	@$(C)/unit >$(C)/log 2>&1 || { tail -n 40 $(C)/log; exit 1; }
+	@gcovr -r . --object-directory $(C) $(COV_ONLY:%=--filter '%') \
+		--exclude-lines-by-pattern '.*ASSERT\(.*' \
+		--txt $(C)/lines.txt --csv $(C)/files.csv
+	@awk -F, 'NR > 1 { printf "%-36s lines %5.1f %%  branches %5.1f %%\n", \
+		$$1, 100 * $$4, 100 * $$7 }' $(C)/files.csv
+	@echo "lines that no test reaches: $(C)/lines.txt"
+COV_ONLY ?= gateway/stack/ gateway/wire/ gateway/relay/
 
 lint: $(T)/libbearssl.a $(GEN) $(O)/deps/lint $(O)/deps/test	## style, layers, checkers
 	@$(call timed,lint,O='$(O)' CC='$(CC)' PYTHON='$(PYTHON)' \
@@ -179,7 +196,15 @@ bench: all $(O)/deps/bench $(O)/bench/nb $(O)/bench/bridge	## measure, side by s
 soak-tcp: $(UNIT) $(O)/quick/tcp	## TCP: 200 000 seeds, 10 million random frames
 	@TCP_SEEDS=200000 $(O)/quick/tcp tcp_random
 	@TCP_FRAMES=10000000 $(UNIT) tcp_frames
-soak: soak-tcp all image $(O)/deps/test $(O)/deps/vm	## soak-tcp, and 100 boots in a row; do any hang?
+soak-frames: $(UNIT)		## 10 million random frames through the whole gateway
+	@CORE_FRAMES=10000000 $(UNIT) core_frames
+VALGRIND := valgrind -q --error-exitcode=1 --exit-on-first-error=yes \
+	    --leak-check=full --errors-for-leak-kinds=all \
+	    --show-leak-kinds=all --suppressions=tests/unit/valgrind.supp
+valgrind: $(O)/quick/tcp $(O)/deps/soak	## 100 000 random frames under valgrind
+	@CORE_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp core_frames
+	@TCP_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp tcp_frames
+soak: soak-tcp soak-frames valgrind all image $(O)/deps/test $(O)/deps/vm	## soak-tcp, and 100 boots in a row; do any hang?
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/soak.py $(ARGS)
 mutate: all			## break the code on purpose; do tests notice?
@@ -220,6 +245,7 @@ PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 	     iputils-tracepath ngtcp2-client ngtcp2-server
 # python3 and openssl are for rootfs/demo
 PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl
+PKG_soak  := valgrind gcovr
 PKG_bench := iperf3 passt slirp4netns
 
 # What the goals of this make need, so that whoever may not install is told once
@@ -231,17 +257,21 @@ SETS_image	:= build vm
 SETS_check	:= build test
 SETS_check-net	:= build test
 SETS_soak-tcp	:= build test
+SETS_soak-frames := build test
+SETS_valgrind	:= build test soak
+SETS_coverage	:= build test soak
+SETS_soak	:= build test vm soak
 SETS_check-vm	:= build test vm
 SETS_bench	:= build test vm bench
-SETS_deps	:= build lint test vm bench
+SETS_deps	:= build lint test vm soak bench
 SETS	:= $(sort $(foreach g,$(or $(MAKECMDGOALS),all), \
 	     $(or $(SETS_$(g)),build lint test vm)))
 
-deps: $(foreach s,build lint test vm bench,$(O)/deps/$(s))	## install the Debian packages that all targets need
+deps: $(foreach s,build lint test vm soak bench,$(O)/deps/$(s))	## install the Debian packages that all targets need
 	@:
 
 # The first says what all lack; apt-get runs once at a time
-$(foreach s,lint test vm bench,$(O)/deps/$(s)): | $(O)/deps/build
+$(foreach s,lint test vm soak bench,$(O)/deps/$(s)): | $(O)/deps/build
 $(O)/deps/%: rootfs/packages Makefile
 	$(Q)mkdir -p $(@D)
 	$(Q)ALL='$(foreach s,$(SETS),$(PKG_$(s)))' \
@@ -289,6 +319,7 @@ endef
 $(eval $(call flags_rule,$(G)/obj,$(MUSL_CC) $(GUEST_FLAGS) $(GUEST_LDFLAGS)))
 $(eval $(call flags_rule,$(H)/obj,$(CC) $(HOST_FLAGS) $(HOST_LDFLAGS) $(HOST_LIBS)))
 $(eval $(call flags_rule,$(T)/obj,$(CC) $(TEST_FLAGS) $(TEST_LIBS)))
+$(eval $(call flags_rule,$(C)/obj,$(CC) $(COV_FLAGS) $(TEST_LIBS)))
 $(eval $(call flags_rule,$(F)/obj,$(CLANG) $(FUZZ_FLAGS) $(TEST_LIBS)))
 
 GUEST_OBJ	:= $(GUEST_SRC:%.c=$(G)/obj/%.o)
@@ -296,6 +327,8 @@ HOST_OBJ	:= $(HOST_SRC:%.c=$(H)/obj/%.o)
 TESTED_OBJ	:= $(TESTED_SRC:%.c=$(T)/obj/%.o)
 FUZZED_OBJ	:= $(TESTED_SRC:%.c=$(F)/obj/%.o)
 UNIT_OBJ	:= $(UNIT_SRC:%.c=$(T)/obj/%.o)
+COV_OBJ		:= $(UNIT_SRC:%.c=$(C)/obj/%.o)
+COVERED_OBJ	:= $(TESTED_SRC:%.c=$(C)/obj/%.o)
 
 $(H)/gen/stamp: gateway/seccomp.sh $(HOST_SRC)
 	$(Q)mkdir -p $(@D)
@@ -316,6 +349,9 @@ $(H)/obj/%.o: %.c $(H)/obj/flags | $(O)/deps/build $(GEN)
 $(T)/obj/%.o: %.c $(T)/obj/flags | $(O)/deps/test $(GEN) $(T)/libbearssl.a
 	$(Q)mkdir -p $(@D); $(call say,CC-SAN,$<)
 	$(Q)$(CC) $(TEST_FLAGS) -MMD -MP -c -o $@ $<
+$(C)/obj/%.o: %.c $(C)/obj/flags | $(O)/deps/test $(GEN) $(T)/libbearssl.a
+	$(Q)mkdir -p $(@D); $(call say,CC-COV,$<)
+	$(Q)$(CC) $(COV_FLAGS) -MMD -MP -c -o $@ $<
 $(F)/obj/%.o: %.c $(F)/obj/flags | $(O)/deps/lint $(O)/deps/test $(GEN) \
 		$(T)/libbearssl.a
 	$(Q)mkdir -p $(@D); $(call say,CLANG,$<)
@@ -337,6 +373,12 @@ $(T)/libmsb.a: $(TESTED_OBJ)
 	$(Q)rm -f $@; ar qcs $@ $(TESTED_OBJ)
 $(F)/libmsb.a: $(FUZZED_OBJ)
 	$(Q)rm -f $@; ar qcs $@ $(FUZZED_OBJ)
+
+$(C)/libmsb.a: $(COVERED_OBJ)
+	$(Q)rm -f $@; ar qcs $@ $(COVERED_OBJ)
+$(C)/unit: $(COV_OBJ) $(C)/libmsb.a $(T)/libbearssl.a
+	$(Q)$(call say,LD,$@)
+	$(Q)$(CC) --coverage -o $@ $(COV_OBJ) $(C)/libmsb.a $(TEST_LIBS) -lcmocka
 
 $(T)/unit: $(UNIT_OBJ) $(T)/libmsb.a $(T)/libbearssl.a
 	$(Q)$(call say,LD,$@)

@@ -1,2 +1,3 @@
+X(core_frames)
 X(tcp_frames)
 X(tcp_random)
