@@ -1,11 +1,17 @@
 /*
- * nb - small requests and their answers, for the benchmark
+ * nb - small requests, datagrams and idle flows, for the benchmark
  *
  *	nb server IP PORT		echo on TCP until a signal
  *	nb rr IP PORT SECS CONNS	one byte each way, on CONNS connections
  *	nb crr IP PORT SECS WORKERS	connect, one byte each way, close
+ *	nb flows IP PORT SECS FLOWS	open them within SECS, and keep them
+ *					until standard input ends
+ *	nb udptx IP PORT SECS SIZE	send datagrams flat out
+ *	nb udprx IP PORT SECS SIZE	count what comes there
+ *	nb udpsrv IP PORT SECS SIZE	flood whoever says hello there
+ *	nb udpask IP PORT SECS SIZE	say hello there, count what comes back
  *
- * Each client is bounded by time, and prints one JSON object.
+ * Each is bounded by time, and prints one JSON object.
  */
 #include "tests/bench/nb.h"
 
@@ -17,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,9 +75,9 @@ void nb_report(const char *test, double s, uint64_t errors)
 
 	qsort(samples_ns, n, sizeof(*samples_ns), by_value);
 	printf("{\"test\":\"%s\",\"n\":%zu,\"per_s\":%.1f,\"p50_us\":%.1f,"
-	       "\"p90_us\":%.1f,\"p99_us\":%.1f,\"errors\":%llu}\n", test,
+	       "\"p99_us\":%.1f,\"p999_us\":%.1f,\"errors\":%llu}\n", test,
 	       nsamples, (double)nsamples / s, percentile_us(n, .5),
-	       percentile_us(n, .9), percentile_us(n, .99),
+	       percentile_us(n, .99), percentile_us(n, .999),
 	       (unsigned long long)errors);
 }
 
@@ -101,12 +108,40 @@ static int number(const char *s, long max)
 	return *s && !*end && n > 0 && n <= max ? (int)n : 0;
 }
 
+static const struct {
+	const char *name, *args;
+	int (*run)(const struct sockaddr_in *a, double secs, int n);
+	long max;
+} tests[] = {
+	{ "rr", "SECS CONNS", nb_rr, CONNS_MAX },
+	{ "crr", "SECS WORKERS", nb_crr, CONNS_MAX },
+	{ "flows", "SECS FLOWS", nb_flows, NB_FLOWS_MAX },
+	{ "udptx", "SECS SIZE", nb_udp_send, NB_UDP_MAX },
+	{ "udprx", "SECS SIZE", nb_udp_receive, NB_UDP_MAX },
+	{ "udpsrv", "SECS SIZE", nb_udp_serve, NB_UDP_MAX },
+	{ "udpask", "SECS SIZE", nb_udp_ask, NB_UDP_MAX },
+};
+
+#define TESTS	(sizeof(tests) / sizeof(*tests))
+
 static int usage(void)
 {
-	fprintf(stderr, "usage: nb server IP PORT\n"
-		"       nb rr IP PORT SECS CONNS\n"
-		"       nb crr IP PORT SECS WORKERS\n");
+	fprintf(stderr, "usage: nb server IP PORT\n");
+	for (size_t i = 0; i < TESTS; i++)
+		fprintf(stderr, "       nb %s IP PORT %s\n", tests[i].name,
+			tests[i].args);
 	return 2;
+}
+
+/* Thousands of flows are thousands of descriptors, at either end */
+static void raise_nofile(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
 }
 
 int main(int argc, char **argv)
@@ -116,6 +151,7 @@ int main(int argc, char **argv)
 	int port, n;
 
 	signal(SIGPIPE, SIG_IGN);
+	raise_nofile();
 	if (argc < 4 || inet_pton(AF_INET, argv[2], &a.sin_addr) != 1)
 		return usage();
 	port = number(argv[3], UINT16_MAX);
@@ -127,12 +163,13 @@ int main(int argc, char **argv)
 	if (argc != 6)
 		return usage();
 	secs = strtod(argv[4], NULL);
-	n = number(argv[5], CONNS_MAX);
-	if (!n || !(secs > 0 && secs < 3600))
+	if (!(secs > 0 && secs < 3600))
 		return usage();
-	if (!strcmp(argv[1], "rr"))
-		return nb_rr(&a, secs, n);
-	if (!strcmp(argv[1], "crr"))
-		return nb_crr(&a, secs, n);
+	for (size_t i = 0; i < TESTS; i++) {
+		if (strcmp(argv[1], tests[i].name))
+			continue;
+		n = number(argv[5], tests[i].max);
+		return n ? tests[i].run(&a, secs, n) : usage();
+	}
 	return usage();
 }

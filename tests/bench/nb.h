@@ -7,6 +7,9 @@
 
 /* What the parts of the load generator share; times are seconds */
 
+#define NB_FLOWS_MAX	60000
+#define NB_UDP_MAX	9000
+
 /** nb_now() - The monotonic clock */
 double nb_now(void);
 
@@ -30,5 +33,20 @@ int nb_rr(const struct sockaddr_in *a, double secs, int conns);
 
 /** nb_crr() - Connect, one byte there and back, close; @workers threads */
 int nb_crr(const struct sockaddr_in *a, double secs, int workers);
+
+/** nb_flows() - Open @flows connections within @secs, keep them, idle */
+int nb_flows(const struct sockaddr_in *a, double secs, int flows);
+
+/** nb_udp_send() - Datagrams of @size to @a, flat out; an empty one ends them */
+int nb_udp_send(const struct sockaddr_in *a, double secs, int size);
+
+/** nb_udp_receive() - Count datagrams to @a, for @secs at most */
+int nb_udp_receive(const struct sockaddr_in *a, double secs, int size);
+
+/** nb_udp_serve() - As nb_udp_send(), to the first who sends anything to @a */
+int nb_udp_serve(const struct sockaddr_in *a, double secs, int size);
+
+/** nb_udp_ask() - Say hello to @a, then as nb_udp_receive() */
+int nb_udp_ask(const struct sockaddr_in *a, double secs, int size);
 
 #endif /* BENCH_NB_H */
