@@ -98,11 +98,13 @@ FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 COV_FLAGS = $(BASE) -w -I$(H)/gen -isystem $(T)/include -O0 -g \
 	    --coverage -fprofile-update=atomic -DMSB_TEST $(CFLAGS)
 
+BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge
+
 # --- everyday targets --------------------------------------------------------
 
 .PHONY: all run test check check-net check-vm lint format fuzz bench soak \
 	soak-tcp soak-frames valgrind coverage \
-	mutate image install clean distclean help deps guest-deps FORCE
+	mutate image install clean distclean help deps guest-deps peers FORCE
 .DEFAULT_GOAL := all
 
 all: $(MSB_INIT) $(MSB_GATEWAY)	## build msb-init and msb-gateway
@@ -156,7 +158,7 @@ $(O)/quick/tcp: $(QUICK_SRC) $(HDR) $(wildcard tests/unit/*.h) | $(O)/deps/test
 	$(Q)$(CC) $(BASE) $(WARN) -O2 -g -DMSB_TEST \
 		-DTESTS='"tests/unit/quick.h"' -o $@ $(filter %.c,$^) -lcmocka
 
-check-net: all $(O)/deps/test $(O)/quick/tcp	## msb-init and msb-gateway in namespaces
+check-net: all $(O)/deps/test $(O)/quick/tcp $(BENCH_TOOLS)	## msb-init and msb-gateway in namespaces
 	@TCP_SEEDS=2000 $(O)/quick/tcp tcp_random
 	@$(call timed,check-net,$(call pytest,net,$(ROOTLY),$(PYTEST_ARGS)))
 
@@ -192,7 +194,10 @@ fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
 			-artifact_prefix=$(F)/$(f)- $(F)/corpus/$(f) \
 			tests/fuzz/corpus/$(f) || exit 1;)
 
-bench: all $(O)/deps/bench $(O)/bench/nb $(O)/bench/bridge	## measure, side by side with the peers
+bench: all $(O)/deps/bench $(BENCH_TOOLS) peers	## measure, side by side with the peers; BENCH=--help
+# Today's passt, for one more column, where there is a network
+peers: | $(O)/deps/build
+	@sh tests/peers -d '$(DL)' '$(O)/peers' || echo 'bench: no pasta-new'
 soak-tcp: $(UNIT) $(O)/quick/tcp	## TCP: 200 000 seeds, 10 million random frames
 	@TCP_SEEDS=200000 $(O)/quick/tcp tcp_random
 	@TCP_FRAMES=10000000 $(UNIT) tcp_frames
@@ -212,7 +217,7 @@ bench mutate:
 	@test -e tests/$@/__main__.py || { \
 		echo '$@: tests/$@/__main__.py is missing' >&2; exit 1; }
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 $(ROOTLY) \
-		$(PYTHON) tests/$@ $(ARGS)
+		$(PYTHON) tests/$@ $(ARGS) $(if $(filter bench,$@),$(BENCH))
 
 clean:				## remove what was built, keep downloads
 	$(Q)for f in '$(O)'/* ; do \
@@ -393,8 +398,7 @@ $(FUZZERS:%=$(F)/%): $(F)/%: $(F)/obj/tests/fuzz/%_fuzz.o $(F)/libmsb.a \
 	$(Q)$(CLANG) $(SAN) -fsanitize=fuzzer -o $@ $< $(F)/libmsb.a $(TEST_LIBS)
 
 BENCH_FLAGS := $(BASE) $(WARN) -O2 -pthread
-$(O)/bench/nb: tests/bench/nb.c tests/bench/nb_rr.c tests/bench/nb_server.c \
-		tests/bench/nb.h | $(O)/deps/build
+$(O)/bench/nb: $(wildcard tests/bench/nb*.c) tests/bench/nb.h | $(O)/deps/build
 $(O)/bench/bridge: tests/bench/bridge.c | $(O)/deps/build
 $(O)/bench/%:
 	$(Q)mkdir -p $(@D); $(call say,CC,$@)

@@ -1,70 +1,106 @@
 """make bench: our gateway side by side with its peers, in one run.
 
-A guest and a host in network namespaces, MTU 1500, TCP over IPv4.  Columns:
-    veth        the kernel alone
-    bridge      TAP to TAP through one process, with virtio-net offloads
-    ours-tap    msb-gateway run --tap-fd on the guest's TAP
-    ours        msb-init agent and msb-gateway over a Unix socket
-    ours-bare   the same without offloads
-    pasta, slirp4netns      the system's
-    pasta-new   build/peers/pasta
-Rounds are interleaved, so what else the machine does hits all columns alike;
-the table has medians.  Trust ratios, never absolute numbers.  All samples go to
-build/bench/result.json.
+A guest and a host in network namespaces, IPv4.  Columns:
+    ours            msb-init agent and msb-gateway over a Unix socket, as in a VM
+    ours-tap        msb-gateway run --tap-fd on the guest's TAP
+    ours-bare       as ours, without offloads
+    pasta, slirp4netns      the system's, on a TAP of theirs
+    pasta-new       today's, fetched by tests/peers
+    bridge          TAP to TAP through one process, plain frames
+    bridge-offload  the same with virtio-net offloads: the ceiling for us
+    veth            the kernel alone
+Rounds are interleaved, so what else the machine does hits all columns alike.
+Trust ratios, never absolute numbers.  With one connection and few cores, latency
+has two modes: a request is answered by a process on the same CPU, or one on
+another that must be woken, as the scheduler happens to place them.  So rr_* is
+the median over several clients a round, is told with its spread, and stands
+beside rr_one_cpu_*, where everything of every column is on one CPU.
 
-Environment:
-    BENCH_SECONDS   of each throughput test; requests take half (2)
-    BENCH_ROUNDS    (3)
-    BENCH_ONLY      columns, by comma
-    BENCH_MORE      1: also 8 streams, 16 connections, 16 workers
-    BENCH_GATEWAY_ARGS      more flags for ours
-    PASTA, PASTA_NEW, SLIRP4NETNS   other programs than those found
+Everything is counted while it runs: CPU of processes by the scheduler's clock,
+of the whole box (whoever uses it) by /proc/stat.  UDP is sent flat out, 8900
+bytes at MTU 9000, the rest at 1500; what is lost is told beside it.
+
+Results: a table, build/bench/latest.json ({"row": {"column": median}}),
+build/bench/result.json (spread, samples, machine), build/bench/*.svg.
+What a column cannot do is null, and the reason is printed.
+
+Environment: PASTA, PASTA_NEW, SLIRP4NETNS name other programs than those found.
 Marks are those of the budget, and change no exit code.
 """
+import argparse
+import contextlib
 import json
 import os
 import pathlib
-import platform
-import subprocess
+import resource
+import signal
 import sys
 import time
 
 import columns
-import measure
-import place as places
+import publish
+import rows
+import run as runs
 from place import lab
-import table
 
 
-def setting(name, default, kind):
-    text = os.environ.get(name, "")
-    try:
-        value = kind(text) if text else default
-    except ValueError:
-        value = 0
+NOFILE = 65536
+
+
+def number(text):
+    value = int(text)
     if value <= 0:
-        sys.exit(f"bench: {name}: a number above 0, not {text!r}")
+        raise ValueError
     return value
 
 
-def chosen(build):
-    """The columns that can be measured, and a note on each that cannot."""
+number.__name__ = "number above 0"
+
+
+def arguments(argv):
+    p = argparse.ArgumentParser(
+        prog="make bench BENCH=...", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--rounds", type=number,
+                   help="how often everything is measured (5; quick: 1)")
+    p.add_argument("--quick", action="store_true",
+                   help="the chief rows only, and shorter")
+    p.add_argument("--rows", action="append", default=[], metavar="GLOB,...",
+                   help="only rows whose names match, such as 'tcp_*_gbps'")
+    p.add_argument("--columns", action="append", default=[],
+                   metavar="GLOB,...", help="only these columns")
+    p.add_argument("--minutes", type=number, default=40,
+                   help="begin nothing after these (40)")
+    p.add_argument("--gateway-args", default="", metavar="ARGS",
+                   help="more flags for msb-gateway")
+    p.add_argument("--out", type=pathlib.Path, metavar="DIR",
+                   help="where results go (build/bench)")
+    p.add_argument("--publish", action="store_true",
+                   help="write charts and tables of README.md and doc/bench")
+    p.add_argument("--from", dest="source", metavar="FILE",
+                   help="measure nothing: show, or publish, a result.json")
+    p.add_argument("--list", action="store_true",
+                   help="names of all rows and columns")
+    a = p.parse_args(argv)
+    for key in ("rows", "columns"):
+        setattr(a, key, [g for x in getattr(a, key) for g in x.split(",")
+                         if g])
+    if a.quick and not a.rows:
+        a.rows = list(rows.QUICK)
+    a.rounds = a.rounds or (1 if a.quick else 5)
+    return a
+
+
+def chosen(globs, build):
+    """The columns that can be measured."""
     names = [c.name for c in columns.ALL]
-    only = [x for x in os.environ.get("BENCH_ONLY", "").split(",") if x]
-    for x in only:
-        if x not in names:
-            sys.exit(f"bench: BENCH_ONLY: no column {x}, only "
-                     + ", ".join(names))
-    cols, notes = [], []
-    for c in columns.ALL:
-        if only and c.name not in only:
-            continue
-        why = c.missing(build)
-        if why:
-            notes.append(f"{c.name}: left out, {why}")
-        else:
-            cols.append(c)
-    return cols, notes
+    cols = [c for c in columns.ALL if rows.matches(c.name, globs)]
+    if not cols:
+        sys.exit("bench: no such column, only " + ", ".join(names))
+    for c in cols:
+        if c.missing(build):
+            runs.say(f"{c.name}: left out, {c.missing(build)}")
+    return [c for c in cols if not c.missing(build)]
 
 
 def need(build):
@@ -76,61 +112,66 @@ def need(build):
         sys.exit("bench: /dev/net/tun cannot be opened")
 
 
-def run(place, build, cols, rounds, jobs):
-    samples, notes = {c.name: [] for c in cols}, []
-    for n in range(rounds):
-        for cls in cols:
-            start = time.monotonic()
-            col = cls(place, build)
-            try:
-                col.start()
-                got, wrong = measure.one_round(col, jobs)
-            except (AssertionError, OSError, subprocess.SubprocessError) as e:
-                got, wrong = {}, [f"{cls.name}: {e}"]
-            finally:
-                col.stop()
-            if got:
-                samples[cls.name].append(got)
-            notes += [f"round {n + 1}: {x}" for x in wrong]
-            print(f"bench: round {n + 1} {cls.name}: "
-                  f"{got.get('up1.gbps', 0):.1f} up, "
-                  f"{got.get('down1.gbps', 0):.1f} down, "
-                  f"{time.monotonic() - start:.0f} s", file=sys.stderr)
-    return samples, notes
+def descriptors():
+    """A flow takes a peer two: whoever is root may raise the limit for all."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    for limit in (max(hard, NOFILE), hard):
+        with contextlib.suppress(OSError, ValueError):
+            return resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def measured(a, build):
+    """Run; the result, and whether the run is whole."""
+    need(build)
+    descriptors()
+    begun, end = time.time(), time.monotonic() + 60 * a.minutes
+    run = runs.Run(build, chosen(a.columns, build), a.rows, a.quick,
+                   a.gateway_args.split())
+    complete = False
+
+    def save():
+        res = publish.result(run, begun, complete, a.rounds, sys.argv[1:])
+        publish.save(a.out / "result.json", res)
+        return res
+    try:
+        run.foreign()
+        complete = run.rounds(a.rounds, end, save)
+    except KeyboardInterrupt:
+        runs.say("interrupted")
+    return save()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def main():
-    if set(sys.argv[1:]) & {"-h", "--help"}:
-        sys.exit(__doc__)
+    a = arguments(sys.argv[1:])
+    if a.list:
+        print("\n".join([c.name for c in columns.ALL] + [""] +
+                        list(rows.ROWS)))
+        return
     build = pathlib.Path(os.environ.get("MSB_BUILD", "build")).resolve()
-    secs = setting("BENCH_SECONDS", 2, float)
-    rounds = setting("BENCH_ROUNDS", 3, int)
-    need(build)
-    cols, notes = chosen(build)
-    for note in notes:
-        print(f"bench: {note}", file=sys.stderr)
-    place = places.Place(build)
-    try:
-        start_ms = measure.gateway_start(place)
-        samples, wrong = run(place, build, cols, rounds,
-                             measure.plan(secs, "BENCH_MORE" in os.environ))
-        cc = place.host.congestion
-    finally:
-        place.close()
-    result = table.Result(samples, [c.name for c in cols if c.peer], start_ms)
-    out = build / "bench" / "result.json"
-    out.write_text(json.dumps({
-        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "kernel": platform.release(), "cpus": os.cpu_count(),
-        "load": os.getloadavg(), "congestion": cc, "seconds": secs,
-        "start_ms": start_ms, "samples": samples, "medians": result.value,
-        "budget": [{"what": w, "pass": ok} for w, ok in result.budget()],
-        "notes": notes + wrong}, indent=1) + "\n")
-    print(table.text(result))
-    for note in notes + wrong:
-        print(f"note: {note}")
-    print(f"{len(samples)} columns, {rounds} rounds, {secs:g} s, {cc}, load "
-          f"{os.getloadavg()[0]:.1f}; {out}")
+    a.out = a.out or build / "bench"
+    a.out.mkdir(parents=True, exist_ok=True)
+    if a.source:
+        res = json.loads(pathlib.Path(a.source).read_text())
+    else:
+        signal.signal(signal.SIGTERM, interrupted)
+        res = measured(a, build)
+    print(publish.text(res))
+    if not res["complete"]:
+        sys.exit("bench: the run is not whole; latest.json stays as it was")
+    if not a.source:
+        publish.save(a.out / "latest.json", res["medians"])
+        publish.draw(res, a.out)
+        print(f"\n{a.out}: latest.json, result.json, charts")
+    if a.publish:
+        publish.publish(res)
+        print("README.md and doc/bench have been written")
+    else:
+        print("to put this run into README.md and doc/bench: "
+              f"make bench BENCH='--publish --from {a.out}/result.json'")
 
 
 main()

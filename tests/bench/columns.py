@@ -1,6 +1,8 @@
 """What is measured: each column starts one way from the guest to the host."""
 import os
 import shutil
+import socket
+import struct
 import subprocess
 
 import place as p
@@ -8,6 +10,7 @@ from place import lab
 
 
 QUEUE = 10000
+START = 8.0     # seconds until a gateway that is slow today has started
 
 
 class Column:
@@ -16,14 +19,16 @@ class Column:
     target    the address by which the guest reaches the host's servers
     procs     the gateway: what CPU and memory are counted of
     helpers   what else the frames pass on the way
+    cpu       CPU that processes had used when they were ready, seconds
     """
     name = target = None
-    peer = False
-    offloads = True
+    gateway = False         # it has flows, and memory for each
 
-    def __init__(self, place, build):
+    def __init__(self, place, build, mtu=1500, flows=None, args=()):
         self.place, self.build = place, build
+        self.mtu, self.flows, self.extra = mtu, flows, args
         self.guest, self.procs, self.helpers, self.fds = None, [], [], []
+        self.cpu = {}
 
     @classmethod
     def missing(cls, build):
@@ -44,27 +49,57 @@ class Column:
     def connect(self):
         raise NotImplementedError
 
+    def start_many(self, n):
+        """n idle gateways, each with a guest that has said something."""
+        self.guest = p.namespace()
+        try:
+            for i in range(n):
+                self.connect_one(i)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def connect_one(self, i):
+        raise NotImplementedError
+
     def wait_for(self, want, where=None):
         """Until the guest has an address or the like."""
-        p.until(lambda: want in (where or self.guest).run(
-            "ip", "-br", "addr", check=False), f"{self.name}: no {want}")
+        def there():
+            for proc in self.procs:
+                assert proc.poll() is None, f"{self.name} has ended: " + \
+                    self.said(proc)
+            return want in (where or self.guest).run(
+                "ip", "-br", "addr", check=False)
+        p.until(there, f"{self.name}: no {want}", START)
 
-    def spawn(self, ns, *argv, **kw):
-        proc = self.place.spawn(ns, *argv, log=self.place.log(self.name), **kw)
-        self.procs.append(proc)
+    def said(self, proc):
+        """The last line of what a process wrote."""
+        lines = proc.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "without a word"
+
+    def spawn(self, ns, *argv, helper=False, **kw):
+        log = self.place.log(self.name)
+        proc = self.place.spawn(ns, *argv, log=log, **kw)
+        proc.log = log
+        (self.helpers if helper else self.procs).append(proc)
         return proc
 
     def address(self, dev, addr, via, mac=None):
         self.guest.run("sh", "-ec", (
             f"ip link set {dev} address {mac};" if mac else "") +
-            f"ip addr add {addr} dev {dev}; ip link set {dev} mtu 1500 up; "
+            f"ip addr add {addr} dev {dev}; "
+            f"ip link set {dev} mtu {self.mtu} up; "
             f"ip route add default via {via}")
 
     def stop(self):
         for proc in self.helpers + self.procs:
+            if proc.poll() is None:
+                proc.terminate()
+        for proc in self.helpers + self.procs:
             p.stop(proc)
         for fd in self.fds:
-            os.close(fd)
+            fd.close() if isinstance(fd, socket.socket) else os.close(fd)
         self.fds = []
         if self.guest:
             self.guest.close()
@@ -80,7 +115,7 @@ class Veth(Column):
         self.guest.run("sh", "-ec", "ip link add eth0 type veth peer name gv0;"
                        f"ip link set gv0 netns {host.hold.pid}")
         host.run("sh", "-ec", f"ip addr add {p.GATEWAY}/24 dev gv0; "
-                 "ip link set gv0 mtu 1500 up")
+                 f"ip link set gv0 mtu {self.mtu} up")
         self.address("eth0", p.GUEST + "/24", p.GATEWAY)
 
     def stop(self):
@@ -91,68 +126,101 @@ class Veth(Column):
 
 
 class Bridge(Column):
-    """TAP to TAP, with offloads: the ceiling of a gateway in user space."""
-    name, target = "bridge", p.GATEWAY
+    """TAP to TAP, plain frames: what moving each frame twice costs."""
+    name, target, offloads = "bridge", p.GATEWAY, False
 
     def connect(self):
         host = self.place.host
-        self.fds = [p.open_tap(self.guest, "eth0", True, blocking=True),
-                    p.open_tap(host, "gv0", True, blocking=True)]
+        self.fds = [p.open_tap(ns, dev, self.offloads, blocking=True)
+                    for ns, dev in ((self.guest, "eth0"), (host, "gv0"))]
         self.spawn(host, self.place.tools / "bridge", *self.fds,
                    pass_fds=self.fds)
         host.run("sh", "-ec", f"ip addr add {p.GATEWAY}/24 dev gv0; "
-                 "ip link set gv0 mtu 1500 up")
+                 f"ip link set gv0 mtu {self.mtu} up; "
+                 f"ip link set gv0 txqueuelen {QUEUE}")
         self.address("eth0", p.GUEST + "/24", p.GATEWAY)
+
+
+class BridgeOffload(Bridge):
+    """TAP to TAP, with offloads: the ceiling of a gateway in user space."""
+    name, offloads = "bridge-offload", True
 
 
 class Ours(Column):
     """msb-init agent and msb-gateway over a Unix socket, as in a VM."""
-    name, target = "ours", p.HOST
-    args = ()
+    name, target, gateway = "ours", p.HOST, True
+    flags = ()
 
-    def gateway(self, *args, **kw):
-        log = self.place.log("gateway")
-        proc = self.place.spawn(
-            self.place.host, lab.GATEWAY, "run", "--ipv4", "on", "--ipv6",
-            "off", *args, *self.args, *os.environ.get(
-                "BENCH_GATEWAY_ARGS", "").split(), log=log, **kw)
-        self.procs.append(proc)
-        p.until(lambda: p.isolated(proc),
-                f"{self.name}: the gateway does not start")
+    def run(self, *args, slot=0, ipv6="off", **kw):
+        most = [] if not self.flows else ["--max-connections",
+                                          self.flows + 64]
+        proc = self.spawn(self.place.host, lab.GATEWAY, "run", "--slot", slot,
+                          "--ipv4", "on", "--ipv6", ipv6, "--mtu", self.mtu,
+                          *most, *args, *self.flags, *self.extra, **kw)
+
+        def serves():
+            assert proc.poll() is None, f"{self.name} has ended: " + \
+                self.said(proc)
+            return p.isolated(proc)
+        p.until(serves, f"{self.name}: the gateway does not start", START)
+        return proc
 
     def connect(self):
         sock = self.place.tmp / "gw.sock"
-        self.gateway("--unix", sock)
-        out = subprocess.run([lab.GATEWAY, "env", "--ipv4", "on", "--ipv6",
-                              "off"], check=True, stdout=subprocess.PIPE,
-                             text=True).stdout
+        proc = self.run("--unix", sock)
+        p.nap(0.02)
+        self.cpu["start"] = p.cpu_s([proc])
+        out = subprocess.run(
+            [lab.GATEWAY, "env", "--ipv4", "on", "--ipv6", "off", "--mtu",
+             str(self.mtu)], check=True, stdout=subprocess.PIPE,
+            text=True).stdout
         env = dict(x.split("=", 1) for x in out.splitlines() if x)
         env.update(PATH=os.environ["PATH"], MSB_LINK=f"unix:{sock}")
-        log = self.place.log("agent")
-        self.helpers.append(self.place.spawn(
-            self.guest, lab.INIT, "agent", env=env, log=log))
-        p.until(lambda: ": connected, offloads" in log.read_text(),
-                f"{self.name}: the agent does not connect")
+        agent = self.spawn(self.guest, lab.INIT, "agent", env=env, helper=True)
+        p.until(lambda: ": connected, offloads" in agent.log.read_text(),
+                f"{self.name}: the agent does not connect", START)
+        self.cpu["agent_start"] = p.cpu_s([agent])
+
+    def connect_one(self, i):
+        sock = self.place.tmp / f"gw{i}.sock"
+        self.run("--unix", sock, slot=i, ipv6="on")
+        guest = socket.socket(socket.AF_UNIX)
+        self.fds.append(guest)
+        guest.connect(str(sock))
+        # An ARP probe for the gateway, so that it has a guest's frame
+        mac = bytes.fromhex("026d73%04x02" % i)
+        frame = (b"\xff" * 6 + mac + bytes.fromhex("08060001080006040001") +
+                 mac + bytes(4) + bytes(6) +
+                 bytes([100, 96, i >> 6, (i & 63) * 4 + 1]))
+        guest.sendall(struct.pack(">I", len(frame)) + frame)
 
 
 class OursTap(Ours):
     """msb-gateway on the TAP itself, which is what pasta does."""
     name = "ours-tap"
 
+    def tap(self, dev, **kw):
+        fd = p.open_tap(self.guest, dev, False)
+        self.fds.append(fd)
+        return self.run("--tap-fd", fd, pass_fds=[fd], **kw)
+
     def connect(self):
-        fd = p.open_tap(self.guest, "eth0", False)
-        self.fds = [fd]
-        self.gateway("--tap-fd", fd, pass_fds=[fd])
+        proc = self.tap("eth0")
+        p.nap(0.02)
+        self.cpu["start"] = p.cpu_s([proc])
         self.address("eth0", lab.GUEST4 + "/30", lab.GW4, lab.MAC)
+
+    def connect_one(self, i):
+        self.tap(f"tap{i}", slot=i, ipv6="on")
 
 
 class OursBare(Ours):
-    """As ours, with plain frames of 1500 bytes."""
-    name, args, offloads = "ours-bare", ("--no-offload",), False
+    """As ours, with plain frames."""
+    name, flags = "ours-bare", ("--no-offload",)
 
 
 class Peer(Column):
-    target, peer, variable, offloads = p.HOST, True, None, False
+    target, gateway, variable, ready = p.HOST, True, None, None
 
     @classmethod
     def program(cls, build):
@@ -169,9 +237,28 @@ class Peer(Column):
     def netns(self):
         """The guest's namespace as a file: /proc is not for everybody."""
         file = f"/run/{self.guest.hold.pid}"
-        self.place.host.run("sh", "-ec", f"touch {file}; "
-                            f"mount --bind {self.guest.path} {file}")
+        self.place.host.run("sh", "-ec", f"[ -e {file} ] || {{ touch {file}; "
+                            f"mount --bind {self.guest.path} {file}; }}")
         return file
+
+    def command(self, dev, configure):
+        raise NotImplementedError
+
+    def peer(self, dev, configure):
+        return self.spawn(self.place.host, self.program(self.build),
+                          *self.command(dev, configure))
+
+    def connect(self):
+        proc = self.peer("eth0", True)
+        self.wait_for(self.ready)
+        self.cpu["start"] = p.cpu_s([proc])
+
+    def connect_one(self, i):
+        dev = f"tap{i}"
+        self.peer(dev, False)
+        p.until(lambda: f"{dev}@" in (out := self.guest.run("ip", "-br",
+                                                            "link")) or
+                f"{dev} " in out, f"{self.name}: no {dev}", START)
 
     def stop(self):
         if self.guest:
@@ -181,15 +268,13 @@ class Peer(Column):
 
 
 class Pasta(Peer):
-    name, variable = "pasta", "PASTA"
+    name, variable, ready = "pasta", "PASTA", p.GUEST
 
-    def connect(self):
-        self.spawn(self.place.host, self.program(self.build), "-f",
-                   "--config-net", "--runas", "0", "--netns-only", "--netns",
-                   self.netns(), "-I", "eth0", "-a", p.GUEST, "-n", "24",
-                   "-g", p.GATEWAY, "-m", "1500", "-4", "-t", "none", "-u",
-                   "none", "-T", "none", "-U", "none")
-        self.wait_for(p.GUEST)
+    def command(self, dev, configure):
+        return ["-f", *(["--config-net"] if configure else []), "--runas",
+                "0", "--netns-only", "--netns", self.netns(), "-I", dev,
+                "-a", p.GUEST, "-n", "24", "-g", p.GATEWAY, "-m", self.mtu,
+                "-4", "-t", "none", "-u", "none", "-T", "none", "-U", "none"]
 
 
 class PastaNew(Pasta):
@@ -202,13 +287,12 @@ class PastaNew(Pasta):
 
 
 class Slirp4netns(Peer):
-    name, variable = "slirp4netns", "SLIRP4NETNS"
+    name, variable, ready = "slirp4netns", "SLIRP4NETNS", "10.0.2.100"
 
-    def connect(self):
-        self.spawn(self.place.host, self.program(self.build), "-c",
-                   "--mtu=1500", "--netns-type=path", self.netns(), "eth0")
-        self.wait_for("10.0.2.100")
+    def command(self, dev, configure):
+        return [*(["-c"] if configure else []), f"--mtu={self.mtu}",
+                "--netns-type=path", self.netns(), dev]
 
 
-ALL = [Veth, Bridge, OursTap, Ours, OursBare, Pasta, PastaNew,
-       Slirp4netns]
+ALL = [Ours, OursTap, OursBare, Pasta, PastaNew, Slirp4netns, Bridge,
+       BridgeOffload, Veth]

@@ -1,29 +1,68 @@
-"""How it is measured: one column, one round, as a dict of numbers."""
+"""How it is measured: jobs, each of which gives a few rows of one column.
+
+A job of a setup runs on a column that has been started for it: an MTU, or so
+many flows.  Whatever goes wrong ends that job alone, with a line that says why.
+"""
+import collections
 import contextlib
 import json
+import os
+import resource
 import statistics
 import subprocess
 
 import place as p
+import rows
 from place import lab
 
-IPERF_PORT, ECHO_PORT = 5001, 5002
-STARTS = 7
+IPERF_PORT, ECHO_PORT, UDP_PORT = 5001, 5002, 5003
+SLICES = 4      # of one connection: the scheduler places each client anew
+ONE_CPU = 0
+
+# rows: what run(col) may return; gateway: only of columns that have flows
+Job = collections.namedtuple("Job", "name rows run gateway")
 
 
 class Failed(Exception):
     """A measurement that could not be made, in a line."""
 
 
+class Partial(Failed):
+    """Failed, but some rows are good."""
+
+    def __init__(self, good, why):
+        super().__init__(why)
+        self.good = good
+
+
+class Times:
+    """How long each kind of measurement takes, seconds."""
+
+    def __init__(self, quick):
+        self.tcp = 1                        # iperf3 takes whole ones
+        self.requests = 0.5 if quick else 1.0
+        self.connects = 0.5 if quick else 0.8
+        self.udp = 0.3 if quick else 0.5
+        self.flows = 20
+
+
 def client(ns, *argv, timeout):
     """What a program in a namespace printed, as JSON."""
-    r = subprocess.run(ns.cmd(*argv), stdin=subprocess.DEVNULL, text=True,
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                       timeout=timeout)
     try:
-        return json.loads(r.stdout)
+        r = subprocess.run(ns.cmd(*argv), stdin=subprocess.DEVNULL, text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"nothing within {timeout:g} s") from None
+    return parse(r.stdout, r.stderr)
+
+
+def parse(out, err):
+    try:
+        return json.loads(out)
     except ValueError:
-        raise Failed(f"{argv[0]}: {(r.stderr or r.stdout).strip()[:200]}")
+        line = (err or out).strip().splitlines() or ["without a word"]
+        raise Failed(line[-1][:160]) from None
 
 
 @contextlib.contextmanager
@@ -35,106 +74,270 @@ def server(col, ns, *argv):
         p.stop(proc)
 
 
-def listening(ns, port):
-    p.until(lambda: f":{port} " in ns.run("ss", "-Htln"),
+def listening(ns, port, kind="t"):
+    p.until(lambda: f":{port} " in ns.run("ss", f"-Hln{kind}"),
             f"nobody listens on {port}")
 
 
-def bulk(col, secs, streams, down):
-    """TCP as fast as it goes: Gbit/s, retransmissions, CPU seconds per GB."""
-    host, guest = col.place.host, col.guest
-    with server(col, host, "iperf3", "-s", "-1", "-p", IPERF_PORT):
-        listening(host, IPERF_PORT)
-        used, helped, busy = p.cpu_s(col.procs), p.cpu_s(col.helpers), \
-            p.busy_s()
-        j = client(guest, "iperf3", "-c", col.target, "-p", IPERF_PORT, "-t",
-                   secs, "-P", streams, "-J", "--connect-timeout", "3000",
-                   "-C", guest.congestion,
-                   *(["-R"] if down else []), timeout=secs + 15)
-        used = p.cpu_s(col.procs) - used
-        helped = p.cpu_s(col.helpers) - helped
-        busy = p.busy_s() - busy
+# --- TCP as fast as it goes ----------------------------------------------------
+
+def iperf(col, secs, streams, way):
+    argv = ["iperf3", "-c", col.target, "-p", IPERF_PORT, "-t", secs, "-P",
+            streams, "-J", "--connect-timeout", "3000", "-C",
+            col.guest.congestion]
+    with server(col, col.place.host, "iperf3", "-s", "-1", "-p", IPERF_PORT):
+        listening(col.place.host, IPERF_PORT)
+        used, helped, busy = (p.cpu_s(col.procs), p.cpu_s(col.helpers),
+                              p.busy_s())
+        j = client(col.guest, *argv, *(["-R"] if way == "down" else []),
+                   timeout=secs + 10)
+        used, helped, busy = (p.cpu_s(col.procs) - used,
+                              p.cpu_s(col.helpers) - helped,
+                              p.busy_s() - busy)
     if "error" in j:
         raise Failed(j["error"])
-    got, sent = j["end"]["sum_received"], j["end"]["sum_sent"]
+    return j["end"], used, helped, busy
+
+
+def bulk(col, secs, streams, way):
+    """Gbit/s, retransmissions, and CPU seconds for each gigabyte."""
+    name = rows.bulk_name(way, streams, col.mtu)
+    end, used, helped, busy = iperf(col, secs, streams, way)
+    got, sent = end["sum_received"], end["sum_sent"]
     gb = got["bytes"] / 1e9
-    m = {"gbps": got["bits_per_second"] / 1e9,
-         "retr": sent.get("retransmits", 0)}
-    if gb > 0.05:
-        m.update(box_gb=busy / gb)
-        if col.procs:
-            m.update(gw_gb=used / gb)
-        if col.helpers:
-            m.update(agent_gb=helped / gb)
-    return m
-
-
-def requests(col, secs, kind, n):
-    j = client(col.guest, col.place.tools / "nb", kind, col.target, ECHO_PORT,
-               secs, n, timeout=secs + 15)
-    if not j["n"]:
-        raise Failed(f"{kind}: no answer at all")
-    return {k: j[k] for k in ("per_s", "p50_us", "p99_us", "errors")}
-
-
-def memory(col):
-    m = {}
+    m = {f"{name}_gbps": got["bits_per_second"] / 1e9,
+         f"{name}_retransmits": sent.get("retransmits", 0)}
+    if gb < 0.01:
+        raise Failed(f"no more than {got['bytes']} bytes came")
+    cpu = end["cpu_utilization_percent"]
+    load = (cpu["host_total"] + cpu["remote_total"]) / 100 * got["seconds"]
+    m[f"{name}_cpu_box_s_per_gb"] = busy / gb
+    m[f"{name}_cpu_load_s_per_gb"] = load / gb
     if col.procs:
-        for key in ("Rss", "Pss"):
-            kib = p.memory_kib(col.procs, key)
-            if kib is not None:
-                m[key.lower() + "_mib"] = kib / 1024
+        m[f"{name}_cpu_gateway_s_per_gb"] = used / gb
+    if col.helpers:
+        m[f"{name}_cpu_agent_s_per_gb"] = helped / gb
     return m
 
 
-def plan(secs, more):
-    """Name, function and arguments of each measurement of a round."""
-    jobs = [("up1", bulk, secs, 1, False), ("down1", bulk, secs, 1, True),
-            ("rr1", requests, secs / 2, "rr", 1),
-            ("crr1", requests, secs / 2, "crr", 1)]
-    if more:
-        jobs += [("up8", bulk, secs, 8, False), ("down8", bulk, secs, 8, True),
-                 ("rr16", requests, secs / 2, "rr", 16),
-                 ("crr16", requests, secs / 2, "crr", 16)]
+# --- requests ------------------------------------------------------------------
+
+def nb(col, kind, secs, n, prefix=()):
+    j = client(col.guest, *prefix, col.place.tools / "nb", kind, col.target,
+               ECHO_PORT, secs, n, timeout=secs + 10)
+    if not j["n"]:
+        raise Failed("no answer at all")
+    return j
+
+
+def requests_rows(kind, slices):
+    """Of a few slices, each of another client: the medians."""
+    m = {f"{kind}_{key}": statistics.median(x[key] for x in slices)
+         for key in ("p50_us", "p99_us", "p999_us", "per_s")}
+    wrong = sum(x["errors"] for x in slices)
+    if wrong:
+        raise Failed(f"{wrong} connections broke")
+    return m
+
+
+@contextlib.contextmanager
+def echo(col):
+    with server(col, col.place.host, col.place.tools / "nb", "server",
+                "0.0.0.0", ECHO_PORT) as proc:
+        listening(col.place.host, ECHO_PORT)
+        yield proc
+
+
+def rr(col, kind, secs, conns, slices):
+    with echo(col):
+        return requests_rows(kind, [nb(col, "rr", secs / slices, conns)
+                                    for _ in range(slices)])
+
+
+def rr_one_cpu(col, kind, secs):
+    """No processor is ever woken: what the way itself costs."""
+    with echo(col) as proc, p.on_cpu(ONE_CPU, [proc, *col.procs,
+                                               *col.helpers]):
+        return requests_rows(kind, [nb(col, "rr", secs, 1, [
+            "taskset", "-c", ONE_CPU])])
+
+
+def crr(col, secs, workers):
+    with echo(col):
+        j = nb(col, "crr", secs, workers)
+    return {f"crr_{workers}_per_s": j["per_s"],
+            f"crr_{workers}_errors": j["errors"]}
+
+
+# --- datagrams -----------------------------------------------------------------
+
+def udp(col, secs, way, size):
+    """Received per second, and the part of what was sent that was lost."""
+    host, guest, tool = col.place.host, col.guest, col.place.tools / "nb"
+    most = secs + 4
+    near = ["udprx", "0.0.0.0", UDP_PORT, most, size]
+    far = ["udptx", col.target, UDP_PORT, secs, size]
+    if way == "down":
+        near = ["udpsrv", "0.0.0.0", UDP_PORT, secs, size]
+        far = ["udpask", col.target, UDP_PORT, most, size]
+    proc = host.popen(tool, *near, stdin=subprocess.DEVNULL, text=True,
+                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        listening(host, UDP_PORT, "u")
+        one = client(guest, tool, *far, timeout=most + 5)
+        other = parse(*proc.communicate(timeout=most + 5))
+    except subprocess.TimeoutExpired:
+        raise Failed("the end does not come") from None
+    finally:
+        p.stop(proc)
+        for f in (proc.stdout, proc.stderr):
+            f.close()
+    sent, got = (one, other) if way == "up" else (other, one)
+    if not got["n"]:
+        raise Failed(f"none of {sent['sent']} datagrams came")
+    return {f"udp_{way}_{size}_pps": got["per_s"],
+            f"udp_{way}_{size}_loss_pct":
+                max(0, 100 * (1 - got["n"] / sent["sent"]))}
+
+
+# --- memory and start ----------------------------------------------------------
+
+def resident(col):
+    """RSS and PSS of a gateway's processes, MiB."""
+    m = {}
+    for key in ("Rss", "Pss"):
+        kib = p.memory_kib(col.procs, key)
+        if kib is not None:
+            m[key.lower()] = kib / 1024
+    return m
+
+
+def idle(col):
+    if not col.procs:
+        return {}
+    p.nap(0.3)
+    return {f"mem_idle_{k}_mib": v for k, v in resident(col).items()}
+
+
+def started(col):
+    """What starting took, without the programs that started it."""
+    return {f"{k}_cpu_ms": max(0, v - col.place.wrapped) * 1e3
+            for k, v in col.cpu.items()}
+
+
+def flows(col, secs):
+    """Memory with a thousand flows and more, all idle."""
+    p.nap(0.3)
+    base, m, have = resident(col), {}, 0
+    with echo(col), contextlib.ExitStack() as stack:
+        for n in rows.FLOWS:
+            proc = col.guest.popen(
+                col.place.tools / "nb", "flows", col.target, ECHO_PORT, secs,
+                n - have, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True)
+            for f in (proc.stdin, proc.stdout):
+                stack.callback(f.close)
+            stack.callback(p.stop, proc)
+            line = proc.stdout.readline()       # it is bounded by its time
+            try:
+                have += parse(line, "")["n"]
+            except Failed as e:
+                raise Partial(m, f"at {n} flows, each may have {limit()} "
+                              f"descriptors: {e}") from None
+            p.nap(0.5)
+            now = resident(col)
+            for key, mib in now.items():
+                m[f"mem_flows_{n}_{key}_mib"] = mib
+            m[f"mem_flows_{n}_bytes_per_flow"] = (
+                now["rss"] - base["rss"]) * 2**20 / n
+    return m
+
+
+def limit():
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def many(col):
+    p.nap(0.3)
+    ended = [x for x in col.procs if x.poll() is not None]
+    if ended:
+        raise Failed(f"{len(ended)} have ended: {col.said(ended[0])}")
+    m = resident(col)
+    if "pss" not in m:
+        raise Failed("PSS may not be read")
+    return {f"mem_{rows.MANY}_pss_mib": m["pss"] / rows.MANY}
+
+
+# --- the plan ------------------------------------------------------------------
+
+# What a column is started for.  often: in each round, or only in the first
+Setup = collections.namedtuple("Setup", "name start jobs often")
+
+
+def mtu_jobs(mtu, t):
+    jobs = []
+
+    def add(names, fn, *args, gateway=False):
+        jobs.append(Job(names[0], names, lambda col: fn(col, *args), gateway))
+    if mtu == 1500:
+        add(["start_cpu_ms", "agent_start_cpu_ms"], started, gateway=True)
+        add(["mem_idle_rss_mib", "mem_idle_pss_mib"], idle)
+    for way in rows.WAYS:
+        for n in rows.STREAMS:
+            name = rows.bulk_name(way, n, mtu)
+            add([x for x in rows.ROWS if x.startswith(name + "_")], bulk,
+                t.tcp, n, way)
+    if mtu == 1500:
+        for kind, n, slices in (("rr", 1, SLICES), ("rr64", 64, 1)):
+            add([f"{kind}_{x}" for x in ("p50_us", "p99_us", "p999_us",
+                                         "per_s")],
+                rr, kind, t.requests, n, slices)
+        add([f"rr_one_cpu_{x}" for x in ("p50_us", "p99_us", "p999_us",
+                                         "per_s")],
+            rr_one_cpu, "rr_one_cpu", t.requests / 2)
+        for n in (1, 16):
+            add([f"crr_{n}_per_s", f"crr_{n}_errors"], crr, t.connects, n)
+    for way in rows.WAYS:
+        for size in rows.UDP_SIZES:
+            # 8900 bytes are for who has frames as large
+            if mtu == (9000 if size > 1472 else 1500):
+                add([f"udp_{way}_{size}_pps", f"udp_{way}_{size}_loss_pct"],
+                    udp, t.udp, way, size)
     return jobs
 
 
-def one_round(col, jobs):
-    """Everything of one column once: numbers, and what went wrong."""
-    m, notes = {}, []
-    host = col.place.host
+def plan(times):
+    """All setups, each with its jobs."""
+    setups = [Setup(f"MTU {mtu}", lambda col: col.start(),
+                    mtu_jobs(mtu, times), True) for mtu in rows.MTUS]
+    # Names that no run of another length of FLOWS could have
+    names = [x for x in rows.ROWS if x.startswith("mem_flows_")]
+    setups.append(Setup(f"{max(rows.FLOWS)} flows", lambda col: col.start(), [
+        Job(names[0], names, lambda col: flows(col, times.flows), True)],
+        True))
+    names = [f"mem_{rows.MANY}_pss_mib"]
+    setups.append(Setup(
+        f"{rows.MANY} gateways", lambda col: col.start_many(rows.MANY),
+        [Job(names[0], names, many, True)], False))
+    return setups
+
+
+def size_kib():
+    return {"msb_init_kib": {"ours": os.path.getsize(lab.INIT) / 1024}}
+
+
+def settle():
+    """Neighbours are found, and what has started is idle."""
     p.nap(0.3)
-    m.update({f"idle.{k}": v for k, v in memory(col).items()})
-    with server(col, host, col.place.tools / "nb", "server", "0.0.0.0",
-                ECHO_PORT):
-        listening(host, ECHO_PORT)
-        for name, fn, *args in jobs:
-            try:
-                got = fn(col, *args)
-            except (Failed, AssertionError,
-                    subprocess.TimeoutExpired) as e:
-                notes.append(f"{col.name} {name}: {e}")
-                continue
-            m.update({f"{name}.{k}": v for k, v in got.items()})
-    return m, notes
 
 
-def gateway_start(place):
-    """CPU from exec to listening of both processes, ms: median of a few."""
-    times = []
-    for _ in range(STARTS):
-        log = place.log("start")
-        with place.host.net(), open(log, "w") as f:
-            proc = subprocess.Popen(
-                [lab.GATEWAY, "run", "--ipv4", "on", "--ipv6", "on", "--unix",
-                 place.tmp / "start.sock"], stdin=subprocess.DEVNULL,
-                stdout=f, stderr=f)
-        try:
-            p.until(lambda: p.isolated(proc), "the gateway does not start")
-            p.nap(0.02)
-            times.append(sum(map(p.run_ns, p.tree(proc.pid))) / 1e6)
-        except (OSError, AssertionError):
-            return None
-        finally:
-            p.stop(proc)
-    return statistics.median(times)
+def cannot(cls, row):
+    """Why a column has no such row, and never will."""
+    ours = cls.name.startswith("ours")
+    if "_cpu_agent_" in row or row == "agent_start_cpu_ms":
+        return "there is no agent"
+    if row == "msb_init_kib":
+        return "msb-init is not in it" if not ours else "as ours"
+    if not cls.gateway:
+        return "there is no gateway"
+    return "not measured"

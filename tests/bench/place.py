@@ -8,6 +8,7 @@ import fcntl
 import os
 import pathlib
 import shutil
+import statistics
 import struct
 import subprocess
 import sys
@@ -82,6 +83,7 @@ class Place:
         self.tmp = pathlib.Path(tempfile.mkdtemp(prefix="msb-bench-"))
         os.chmod(self.tmp, 0o755)
         self.serial = 0
+        self.wrapped = 0        # wrapped_s(), when somebody has measured it
         self.host = namespace()
         # Gateways look for an interface with a default route
         self.host.run("sh", "-ec", "ip link add up0 type veth peer name up1; "
@@ -97,6 +99,16 @@ class Place:
         with open(log, "w") as f:
             return ns.popen(*argv, stdin=subprocess.DEVNULL, stdout=f,
                             stderr=f, **kw)
+
+    def wrapped_s(self, times=9):
+        """CPU that starting something in a namespace costs by itself."""
+        def once(argv):
+            proc = subprocess.Popen(argv)
+            return os.wait4(proc.pid, 0)[2]
+        cost = [sum(once(self.host.cmd("setpriv", "--pdeathsig", "KILL",
+                                       "true"))[:2]) -
+                sum(once(["true"])[:2]) for _ in range(times)]
+        return max(0, statistics.median(cost))
 
     def close(self):
         self.host.close()
@@ -140,20 +152,37 @@ def isolated(proc):
     return False
 
 
+def tasks(procs):
+    """(pid, thread) of processes and all below them."""
+    for pid in (p for proc in procs for p in tree(proc.pid)):
+        with contextlib.suppress(OSError):
+            for tid in os.listdir(f"/proc/{pid}/task"):
+                yield pid, int(tid)
+
+
 def cpu_s(procs):
     """Seconds of CPU of processes and all below them."""
     total = 0
-    for pid in (p for proc in procs for p in tree(proc.pid)):
-        with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as f:
-            field = f.read().rsplit(")", 1)[1].split()
-            total += int(field[11]) + int(field[12])
-    return total / HZ
+    for pid, tid in tasks(procs):
+        with contextlib.suppress(OSError), open(
+                f"/proc/{pid}/task/{tid}/schedstat") as f:
+            total += int(f.read().split()[0])
+    return total / 1e9
 
 
-def run_ns(pid):
-    """Nanoseconds on a CPU, where the kernel tells."""
-    with open(f"/proc/{pid}/schedstat") as f:
-        return int(f.read().split()[0])
+@contextlib.contextmanager
+def on_cpu(cpu, procs):
+    """Processes, and all below them, on one CPU meanwhile."""
+    def move(where):
+        for _, tid in tasks(procs):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(tid, where)
+    everywhere = os.sched_getaffinity(0)
+    move({cpu})
+    try:
+        yield
+    finally:
+        move(everywhere)
 
 
 def busy_s():
@@ -173,9 +202,15 @@ def memory_kib(procs, key):
             with open(f"/proc/{pid}/{file}") as f:
                 total += sum(int(line.split()[1]) for line in f
                              if line.startswith(name + ":"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue        # a helper of theirs that has ended meanwhile
         except OSError:
             return None
     return total
+
+
+def cpus():
+    return os.cpu_count() or 1
 
 
 def nap(seconds):

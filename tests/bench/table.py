@@ -1,149 +1,167 @@
-"""What came out: medians as a table, ratios, and marks against the budget."""
-import statistics
+"""What came out as text: medians with their spread, ratios, budgets."""
+import rows
 
-ROWS = [
-    ("up1.gbps", "TCP up, Gbit/s", 2), ("down1.gbps", "TCP down, Gbit/s", 2),
-    ("up8.gbps", "TCP up, 8 streams", 2),
-    ("down8.gbps", "TCP down, 8 streams", 2),
-    ("up1.retr", "retransmissions up", 0),
-    ("down1.retr", "retransmissions down", 0),
-    ("up8.retr", "retransmissions up, 8 streams", 0),
-    ("down8.retr", "retransmissions down, 8 streams", 0),
-    ("up1.box_gb", "whole box up, CPU s/GB", 2),
-    ("down1.box_gb", "whole box down, CPU s/GB", 2),
-    ("up1.gw_gb", "gateway up, CPU s/GB", 2),
-    ("down1.gw_gb", "gateway down, CPU s/GB", 2),
-    ("up1.agent_gb", "agent up, CPU s/GB", 2),
-    ("down1.agent_gb", "agent down, CPU s/GB", 2),
-    ("rr1.p50_us", "request/response p50, us", 1),
-    ("rr1.p99_us", "request/response p99, us", 1),
-    ("rr16.per_s", "requests/s, 16 connections", 0),
-    ("crr1.per_s", "connect-request-close/s", 0),
-    ("crr16.per_s", "the same, 16 workers", 0),
-    ("rr1.errors", "errors: request/response", 0),
-    ("crr1.errors", "errors: connect-request-close", 0),
-    ("crr16.errors", "errors: the same, 16 workers", 0),
-    ("idle.rss_mib", "idle gateway, RSS MiB", 1),
-    ("idle.pss_mib", "idle gateway, PSS MiB", 1),
-]
-# Rows of which the ratio is told
-RATIOS = ["up1.gbps", "down1.gbps", "up8.gbps", "down8.gbps", "rr1.p50_us",
-          "rr1.p99_us", "crr1.per_s", "crr16.per_s", "up1.box_gb",
-          "down1.box_gb"]
-LESS_IS_BETTER = ("_us", "_gb")
-
-BULK = ["up1.gbps", "down1.gbps", "up8.gbps", "down8.gbps"]
-CRR = ["crr1.per_s", "crr16.per_s"]
-# column, rows, of what, at least or at most, how much of it
-BUDGET = [
-    ("ours-tap", BULK, "bridge", ">=", 0.85),
-    ("ours-tap", BULK, "best peer", ">=", 3),
-    ("ours", BULK, "bridge", ">=", 0.5),
-    ("ours", BULK, "best peer", ">=", 2),
-    ("ours-bare", BULK, "best peer", ">=", 1),
-    ("ours", ["up1.box_gb", "down1.box_gb"], "best peer", "<=", 0.5),
-    ("ours-tap", ["rr1.p50_us"], "bridge", "<=", 1.1),
-    ("ours-tap", ["rr1.p99_us"], "best peer", "<=", 1),
-    ("ours", ["rr1.p50_us"], "bridge", "<=", 1.4),
-    ("ours-tap", CRR, "bridge", ">=", 0.75),
-    ("ours-tap", CRR, "best peer", ">=", 1),
-    ("ours", CRR, "best peer", ">=", 1),
-]
-RSS_MIB, START_MS = 6, 5
+# Groups of which the ratio to the bridge and to the best peer is told
+RATIOS = ("tcp-mtu1500", "cpu-box-mtu1500", "rr", "rr64", "crr", "udp")
+# Groups that only the files have: a terminal has an end
+DETAILS = ("cpu-gateway-mtu9000", "cpu-gateway-mtu65520", "cpu-agent-mtu9000",
+           "cpu-agent-mtu65520", "cpu-load", "retransmits")
+UNWORTHY = ("retransmits", "crr-errors", "udp-loss")
 
 
-def medians(rounds):
-    keys = {k for m in rounds for k in m}
-    return {k: statistics.median(m[k] for m in rounds if k in m)
-            for k in sorted(keys)}
+def number(value, digits):
+    if value is None:
+        return "-"
+    if abs(value) >= 10 ** (4 - digits) and digits:
+        digits -= 1         # 0.123, 1.23, 12.3, but 5432
+    return f"{value:.{digits}f}"
 
 
-class Result:
-    """Medians of all columns, and what they are compared with."""
-
-    def __init__(self, samples, peers, start_ms):
-        self.value = {c: medians(r) for c, r in samples.items() if r}
-        self.peers = [c for c in peers if c in self.value]
-        self.start_ms = start_ms
-
-    def best_peer(self, key):
-        values = [self.value[c][key] for c in self.peers
-                  if key in self.value[c]]
-        if not values:
-            return None
-        return (min if key.endswith(LESS_IS_BETTER) else max)(values)
-
-    def base(self, of, key):
-        if of == "best peer":
-            return self.best_peer(key)
-        return self.value.get(of, {}).get(key)
-
-    def ratio(self, column, key, of):
-        have, base = self.value.get(column, {}).get(key), self.base(of, key)
-        return have / base if have is not None and base else None
-
-    def budget(self):
-        """(text, pass or fail) of each mark for which there are numbers."""
-        labels = {k: label for k, label, _ in ROWS}
-        for column, keys, of, op, limit in BUDGET:
-            for key in keys:
-                r = self.ratio(column, key, of)
-                if r is not None:
-                    yield (f"{column}, {labels[key]}: {r:.2f} of the {of}'s, "
-                           f"budget {op} {limit}",
-                           r >= limit if op == ">=" else r <= limit)
-        rss = self.value.get("ours", {}).get("idle.rss_mib")
-        if rss is not None:
-            yield (f"ours, idle, both processes: {rss:.1f} MiB resident, "
-                   f"budget <= {RSS_MIB}", rss <= RSS_MIB)
-        if self.start_ms is not None:
-            yield (f"gateway, start to listening: {self.start_ms:.1f} ms of "
-                   f"CPU, budget <= {START_MS}", self.start_ms <= START_MS)
+def cell(row, got):
+    """The median of a row in a column, got from spread()."""
+    return number(got["median"], rows.get(row).digits) if got else "-"
 
 
-def grid(head, lines):
+def span(row, got):
+    """Between which values it was, if that says anything."""
+    if not got or got["n"] < 2:
+        return ""
+    d = rows.get(row).digits
+    return f"{number(got['min'], d)}-{number(got['max'], d)}"
+
+
+def grid(head, lines, gap="  "):
+    """Columns to the right but the first."""
     width = [max(len(x[i]) for x in [head, *lines]) for i in range(len(head))]
+    return "\n".join(gap.join(
+        [x[0].ljust(width[0])] + [c.rjust(w) for c, w in
+                                  zip(x[1:], width[1:])]).rstrip()
+        for x in [head, *lines])
+
+
+def groups(spread):
+    """(group, its rows of which there is something), then the rest."""
+    for g in rows.GROUPS:
+        names = [r for r, row in rows.ROWS.items()
+                 if row.group == g.name and r in spread]
+        if names:
+            yield g, names
+    rest = [r for r in spread if r not in rows.ROWS]
+    if rest:
+        yield rows.Group("other", "Limits of this machine, and one level "
+                         "lower", ""), rest
+
+
+def used(spread, names, cols):
+    """The columns that have anything in these rows."""
+    return [c for c in cols if any(c in spread[r] for r in names)]
+
+
+def worthy(spread, names):
+    """Errors that never happened need no table."""
+    return any(s["median"] or s["max"] for r in names
+               for s in spread[r].values())
+
+
+def values(spread, cols):
     out = []
-    for n, x in enumerate([head, *lines]):
-        cells = [x[0].ljust(width[0])] + [
-            c.rjust(w) for c, w in zip(x[1:], width[1:])]
-        out.append("| " + " | ".join(cells) + " |")
-        if n == 0:
-            out.append("|" + "|".join("-" * (w + 1) + (":" if i else "-")
-                                      for i, w in enumerate(width)) + "|")
+    for g, names in groups(spread):
+        if g.name.startswith(DETAILS) or (
+                g.name.startswith(UNWORTHY) and not worthy(spread, names)):
+            continue
+        have = used(spread, names, cols)
+        lines = []
+        for r in names:
+            unit = rows.get(r).unit
+            unit = f", {unit}" if unit and not g.unit else ""
+            lines.append([rows.get(r).label + unit] +
+                         [cell(r, spread[r].get(c)) for c in have])
+            spans = [span(r, spread[r].get(c)) for c in have]
+            if any(spans):
+                lines.append([""] + spans)
+        out.append(grid([g.title + (f", {g.unit}" if g.unit else "")] + have,
+                        lines))
+    return "\n\n".join(out)
+
+
+def ratios(medians, cols):
+    """Each column's part of the bridge's figure, and of the best peer's."""
+    lines = []
+    for r, row in rows.ROWS.items():
+        if row.group not in RATIOS or r not in medians:
+            continue
+        for of in (rows.BRIDGE, rows.PEER):
+            name, base = rows.base_of(medians, r, of)
+            cells = [number(medians[r][c] / base, 2)
+                     if base and medians[r].get(c) is not None else "-"
+                     for c in cols]
+            if base:
+                lines.append([f"{r} of {name}"] + cells)
+    return grid(["ratio"] + cols, lines) if lines else ""
+
+
+def verdict(line):
+    return {True: "met", False: "MISSED", None: "open"}[line.met]
+
+
+def compared(line):
+    """What a line of the budgets says, without its verdict."""
+    row = rows.get(line.row)
+    have = number(line.have, row.digits)
+    limit = f"budget {line.op} {line.limit:g}"
+    if line.of is None:
+        return f"{have} {row.unit}, {limit}"
+    if line.base is None:
+        return f"{have} {row.unit}, no figure of {line.of}, {limit}"
+    base = number(line.base, row.digits)
+    ratio = "-" if line.ratio is None else f"{line.ratio:.2f}"
+    return f"{have} to {base} {row.unit} of {line.of}: {ratio}, {limit}"
+
+
+def budget(lines):
+    if not lines:
+        return ""
+    out = [f"{verdict(x):6}  {x.column:9} {x.row}: {compared(x)}"
+           for x in lines]
+    count = {k: sum(1 for x in lines if x.met is k)
+             for k in (True, False, None)}
+    out.append(f"budgets: {count[True]} met, {count[False]} missed" + (
+        f", {count[None]} open" if count[None] else ""))
     return "\n".join(out)
 
 
-def values(result):
-    cols = list(result.value)
-    lines = []
-    for key, label, digits in ROWS:
-        cells = [result.value[c].get(key) for c in cols]
-        if any(c for c in cells) or (
-                not key.endswith("errors") and any(c == 0 for c in cells)):
-            lines.append([label] + ["-" if c is None else f"{c:.{digits}f}"
-                                    for c in cells])
-    return grid(["median of rounds"] + cols, lines)
+def reasons(medians, why_not):
+    """One line for each reason why there is no figure."""
+    said = {}
+    for row, got in medians.items():
+        for column, value in got.items():
+            if value is None:
+                said.setdefault((column, why_not(column, row)),
+                                []).append(row)
+    return [f"{column}: {names[0]}" + (f" and {len(names) - 1} more"
+                                       if len(names) > 1 else "") +
+            f": none, {why}" for (column, why), names in said.items()]
 
 
-def ratios(result):
-    cols = list(result.value)
-    labels = {k: label for k, label, _ in ROWS}
-    lines = []
-    for of in ("bridge", "best peer"):
-        for key in RATIOS:
-            cells = [result.ratio(c, key, of) for c in cols]
-            if any(c is not None for c in cells):
-                lines.append([f"{labels[key]}: of {of}"] + [
-                    "-" if c is None else f"{c:.2f}" for c in cells])
-    return grid(["ratio"] + cols, lines)
+# --- as markdown ---------------------------------------------------------------
 
-
-def text(result):
-    out = [values(result), "", ratios(result), ""]
-    if result.start_ms is not None:
-        out.append(f"gateway, start to listening: {result.start_ms:.1f} ms of "
-                   "CPU (both processes)")
-    out += [f"{'pass' if ok else 'FAIL'}  {what}"
-            for what, ok in result.budget()]
+def markdown(head, lines):
+    out = ["| " + " | ".join(head) + " |",
+           "|---|" + "---:|" * (len(head) - 1)]
+    out += ["| " + " | ".join(x) + " |" for x in lines]
     return "\n".join(out)
+
+
+def markdown_group(spread, names, cols, title, spans=True):
+    have = used(spread, names, cols)
+    lines = []
+    for r in names:
+        unit = rows.get(r).unit
+        cells = []
+        for c in have:
+            got = spread[r].get(c)
+            more = span(r, got) if spans else ""
+            cells.append(cell(r, got) + (f" ({more})" if more else ""))
+        lines.append([rows.get(r).label + (f", {unit}" if unit else "")]
+                     + cells)
+    return markdown([title] + have, lines)
