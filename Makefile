@@ -103,7 +103,7 @@ BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge
 # --- everyday targets --------------------------------------------------------
 
 .PHONY: all run test check check-net check-vm lint format fuzz bench soak \
-	soak-tcp soak-frames valgrind coverage \
+	soak-tcp soak-frames valgrind coverage netem \
 	mutate image install clean distclean help deps guest-deps peers FORCE
 .DEFAULT_GOAL := all
 
@@ -209,7 +209,10 @@ VALGRIND := valgrind -q --error-exitcode=1 --exit-on-first-error=yes \
 valgrind: $(O)/quick/tcp $(O)/deps/soak	## 100 000 random frames under valgrind
 	@CORE_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp core_frames
 	@TCP_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp tcp_frames
-soak: soak-tcp soak-frames valgrind all image $(O)/deps/test $(O)/deps/vm	## soak-tcp, and 100 boots in a row; do any hang?
+netem: all image $(O)/deps/test $(O)/deps/vm	## ours beside pasta over loss and delay: a table
+	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
+		$(PYTHON) tests/vm/netem.py $(ARGS)
+soak: soak-tcp soak-frames valgrind netem	## all of these, and 100 boots in a row; do any hang?
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/soak.py $(ARGS)
 mutate: all			## break the code on purpose; do tests notice?
@@ -249,7 +252,9 @@ PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 	     unbound openssl tcpdump ethtool procps iperf3 traceroute \
 	     iputils-tracepath ngtcp2-client ngtcp2-server
 # python3 and openssl are for rootfs/demo
-PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl
+# and passt, ethtool for comparing with pasta under netem
+PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl \
+	     passt iproute2 ethtool
 PKG_soak  := valgrind gcovr
 PKG_bench := iperf3 passt slirp4netns
 
@@ -266,6 +271,7 @@ SETS_soak-frames := build test
 SETS_valgrind	:= build test soak
 SETS_coverage	:= build test soak
 SETS_soak	:= build test vm soak
+SETS_netem	:= build test vm
 SETS_check-vm	:= build test vm
 SETS_bench	:= build test vm bench
 SETS_deps	:= build lint test vm soak bench

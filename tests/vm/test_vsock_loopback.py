@@ -1,18 +1,10 @@
 """The AF_VSOCK listener: gateway and agent in two namespaces of one guest."""
-import pathlib
 import re
 import subprocess
 
 import pytest
 
 import vm
-
-
-def libraries(program):
-    """Files that a dynamic program needs, its loader among them"""
-    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True,
-                          check=True).stdout
-    return re.findall(r"(?:=>|^)\s*(/\S+) \(0x", said, re.M)
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +16,7 @@ def guest(room):
     files = vm.script_files(d, "loopback", {
         "GW4": vm.GW4, "GW6": vm.GW6, "INNER_NET": env["MSB_NET"],
         "INNER_NET4": env["MSB_NET_IPV4"], "INNER_NET6": env["MSB_NET_IPV6"]})
-    files["usr/bin/msb-gateway"] = vm.GATEWAY
-    for path in libraries(vm.GATEWAY):
-        files[path.lstrip("/")] = pathlib.Path(path)
+    files.update(vm.dynamic(vm.GATEWAY, "usr/bin/msb-gateway"))
     g = vm.Guest(d, "--no-net", "--overlay", vm.overlay(d, files), "--mem",
                  "320", timeout=120)
     try:

@@ -297,6 +297,16 @@ def static(d, name):
     return out
 
 
+def dynamic(program, to):
+    """{path in the guest: file} of a program of this machine, its libraries
+    and its loader among them"""
+    said = subprocess.run(["ldd", program], stdout=subprocess.PIPE, text=True,
+                          check=True).stdout
+    files = {path.lstrip("/"): pathlib.Path(path) for path in
+             re.findall(r"(?:=>|^)\s*(/\S+) \(0x", said, re.M)}
+    return {to: pathlib.Path(program), **files}
+
+
 def overlay(d, files):
     """A cpio archive with {path in the guest: file or text}"""
     tree = d / "overlay"
