@@ -3,12 +3,13 @@
 Each comparison, arithmetic or logical operator, small number and sequence
 helper of gateway/stack/tcp*.c is changed, one at a time: negated, shifted by
 one, swapped.  Only that object is built anew (-O0, no sanitizer) and linked with
-the TCP groups of the unit tests.  A mutant is killed when they fail, crash or
-take too long; what the compiler refuses does not count.
+the TCP groups of the unit tests, the quick ones first.  A mutant is killed when
+they fail, crash or take too long; what the compiler refuses does not count.
 
 Environment: MUTATE_MAX (150) mutants, sampled by MUTATE_SEED (1); 0 is all of
-them.  MUTATE_FILES limits the files, MUTATE_JOBS is 2.  MSB_BUILD is the build
-directory; the result is mutate/report.txt in it.
+them.  MUTATE_FILES limits the files, MUTATE_JOBS is 2.  MUTATE_AGAIN=1 takes
+only those that survived last time.  MSB_BUILD is the build directory; the result
+is mutate/report.txt in it, written anew with each verdict.
 
 equal.txt beside this names survivors that no test can kill and says why: FILE,
 the line's text, the mutation, the reason, separated by " | ".
@@ -19,6 +20,7 @@ tests fail before anything is changed.
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -27,9 +29,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
 OUT = Path(os.environ.get("MSB_BUILD", TOP / "build")).resolve() / "mutate"
-TIMEOUT_S = 30
+REPORT = OUT / "report.txt"
+ORDER = ["survived", "explained", "refused", "killed"]
+CPU_S = 10		# of 1.5 that the tests take; other load does not count
+TIMEOUT_S = 90
+MEMORY = 1 << 30
 CC = os.environ.get("CC", "cc")
-FLAGS = ("-std=c11 -D_GNU_SOURCE -DMSB_TEST -O0 -Iinclude -I. "
+FLAGS = ("-std=c11 -D_GNU_SOURCE -DMSB_TEST -Iinclude -I. "
          "-Wno-all -w").split()
 GROUPS = ("tcp tcp_in tcp_out tcp_loss tcp_rfc tcp_edge tcp_connect "
           "tcp_cong tcp_random").split()
@@ -127,13 +133,20 @@ def build_base():
     jobs = []
     for src in [p for s in SOURCES for p in sorted(TOP.glob(s))] + [main]:
         objs[src] = OUT / "base" / (src.stem + "_" + src.parent.name + ".o")
-        jobs.append([CC, *FLAGS, "-c", "-o", str(objs[src]), str(src)])
+        jobs.append([CC, *FLAGS, "-O2", "-c", "-o", str(objs[src]),
+                     str(src)])
     with ThreadPoolExecutor(JOBS) as pool:
         for rc in pool.map(lambda j: subprocess.run(j, cwd=TOP, check=False)
                            .returncode, jobs):
             if rc:
                 sys.exit(2)
     return objs
+
+
+def limits():
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def run(objs, name):
@@ -148,6 +161,7 @@ def run(objs, name):
         return int(subprocess.run([str(exe)], cwd=TOP, env=env, check=False,
                                   stdout=subprocess.DEVNULL,
                                   stderr=subprocess.DEVNULL,
+                                  preexec_fn=limits,
                                   timeout=TIMEOUT_S).returncode != 0)
     except subprocess.TimeoutExpired:
         return 1
@@ -161,7 +175,7 @@ def judge(job):
     obj = OUT / f"m{number}.o"
     src.write_text(m.apply(m.path.read_text(encoding="utf-8")),
                    encoding="utf-8")
-    cmd = [CC, *FLAGS, "-c", "-o", str(obj), str(src)]
+    cmd = [CC, *FLAGS, "-O0", "-c", "-o", str(obj), str(src)]
     rc = subprocess.run(cmd, cwd=TOP, capture_output=True,
                         check=False).returncode
     verdict = "refused"
@@ -172,6 +186,39 @@ def judge(job):
     src.unlink()
     obj.unlink(missing_ok=True)
     return m, verdict
+
+
+def again(found):
+    """Of @found, what survived last time"""
+    keys = set()
+    for line in REPORT.read_text(encoding="utf-8").split("\n"):
+        part = line.split(": ", 3)
+        if part[0] == "survived":
+            keys.add((part[1], part[3], part[2]))
+    return [m for m in found if (where(m), m.text, m.how) in keys]
+
+
+def where(m):
+    return f"{m.path.relative_to(TOP)}:{m.line}"
+
+
+def pick(found):
+    most = int(os.environ.get("MUTATE_MAX", "150"))
+    if os.environ.get("MUTATE_AGAIN"):
+        return again(found)
+    if not 0 < most < len(found):
+        return found
+    rng = random.Random(int(os.environ.get("MUTATE_SEED", "1")))
+    return sorted(rng.sample(found, most), key=lambda m: (m.path, m.start))
+
+
+def report(lines):
+    """Write what is known so far; returns the totals as text"""
+    total = ", ".join(f"{sum(v == o for v, _ in lines)} {o}" for o in ORDER)
+    text = "\n".join(t for _, t in
+                     sorted(lines, key=lambda v: ORDER.index(v[0])))
+    REPORT.write_text(f"{total}\n\n{text}\n", encoding="utf-8")
+    return total
 
 
 JOBS = int(os.environ.get("MUTATE_JOBS", "2"))
@@ -185,19 +232,13 @@ def main():
     paths = [p for p in sorted((TOP / "gateway/stack").glob("tcp*.c"))
              if not files or p.name in files]
     all_of = [m for p in paths for m in mutants(p)]
-    most = int(os.environ.get("MUTATE_MAX", "150"))
-    picked = all_of
-    if 0 < most < len(all_of):
-        rng = random.Random(int(os.environ.get("MUTATE_SEED", "1")))
-        picked = sorted(rng.sample(all_of, most),
-                        key=lambda m: (m.path, m.start))
+    picked = pick(all_of)
     objs = build_base()
     if run(objs.values(), "t"):
         print("mutate: the tests fail without any mutation", file=sys.stderr)
         return 2
     print(f"mutate: {len(picked)} of {len(all_of)} mutants", flush=True)
     known = explained()
-    count = {"killed": 0, "survived": 0, "explained": 0, "refused": 0}
     lines = []
     with ThreadPoolExecutor(JOBS) as pool:
         for m, verdict in pool.map(judge, [(i, m, objs) for i, m
@@ -206,20 +247,13 @@ def main():
             if verdict == "survived" and m.key() in known:
                 verdict = "explained"
                 why = f"\n\t{known[m.key()]}"
-            count[verdict] += 1
-            where = f"{m.path.relative_to(TOP)}:{m.line}"
-            lines.append((verdict, f"{verdict}: {where}: {m.how}: "
+            lines.append((verdict, f"{verdict}: {where(m)}: {m.how}: "
                           f"{m.text}{why}"))
+            report(lines)
             if verdict == "survived":
                 print(lines[-1][1], flush=True)
-    order = ["survived", "explained", "refused", "killed"]
-    lines.sort(key=lambda v: order.index(v[0]))
-    total = ", ".join(f"{n} {v}" for v, n in count.items())
-    (OUT / "report.txt").write_text(
-        f"{total}\n\n" + "\n".join(text for _, text in lines) + "\n",
-        encoding="utf-8")
-    print(f"mutate: {total}; {OUT / 'report.txt'}")
-    return 1 if count["survived"] else 0
+    print(f"mutate: {report(lines)}; {REPORT}")
+    return 1 if any(v == "survived" for v, _ in lines) else 0
 
 
 if __name__ == "__main__":
