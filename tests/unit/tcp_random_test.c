@@ -58,7 +58,7 @@ static struct sim {
 	struct client cl[CLIENTS];
 	unsigned int n;
 	uint64_t rng, seed;
-	unsigned long given_up;
+	unsigned long given_up, late;
 	bool running;
 } *sim;
 
@@ -277,6 +277,24 @@ static bool timed_out(struct client *c)
 	return c->given_up;
 }
 
+/* TIME-WAIT has gone by, and none of our FINs was answered: what the engine took
+ * is complete all the same */
+static bool late(struct client *c)
+{
+	const struct rig *r = &sim->rig;
+
+	for (unsigned int i = 0; c->fin_in && i < r->nconn; i++) {
+		const struct rig_conn *k = &r->conn[i];
+
+		if (k->gport != c->port || !k->closed || k->why || is_echo(i))
+			continue;
+		sim->late++;
+		c->fin_acked = true;
+		return true;
+	}
+	return false;
+}
+
 static void client_segment(struct client *c, const struct tcp_hdr *h,
 			   const uint8_t *p, size_t len)
 {
@@ -284,7 +302,7 @@ static void client_segment(struct client *c, const struct tcp_hdr *h,
 
 	if (c->fin_in && c->fin_acked && h->flags & R)
 		return;		/* something late met a free entry */
-	if (c->given_up || (h->flags & R && timed_out(c)))
+	if (c->given_up || (h->flags & R && (timed_out(c) || late(c))))
 		return;
 	assert_false(h->flags & R);
 	assert_true(h->flags & A);
@@ -552,21 +570,24 @@ static void run(uint64_t seed)
 static void seeds(void **state)
 {
 	const char *one = getenv("TCP_SEED"), *many = getenv("TCP_SEEDS");
+	const char *first = getenv("TCP_FIRST");	/* to go on from there */
 	unsigned long n = many ? strtoul(many, NULL, 10) : SEEDS;
+	unsigned long i = first ? strtoul(first, NULL, 10) : 1;
 
 	(void)state;
 	if (one) {
 		run(strtoull(one, NULL, 10));
 		return;
 	}
-	for (unsigned long i = 1; i <= n; i++) {
+	for (; i <= n; i++) {
 		if (i % 10000 == 0)
 			print_message("  seed %lu\n", i);
 		run(i);
 	}
-	print_message("  %lu seeds, %lu connections timed out\n", n,
-		      sim->given_up);
+	print_message("  %lu seeds, %lu connections timed out, %lu were late\n",
+		      n, sim->given_up, sim->late);
 	assert_true(sim->given_up <= 1 + n / 1000);
+	assert_true(sim->late <= 1 + n / 10000);
 }
 
 static int before(void **state)
@@ -580,7 +601,7 @@ static int after(void **state)
 {
 	(void)state;
 	if (sim->running)
-		print_error("replay: TCP_SEED=%llu build/test/unit\n",
+		print_error("replay: TCP_SEED=%llu build/test/unit tcp_random\n",
 			    (unsigned long long)sim->seed);
 	free(sim);
 	return 0;
