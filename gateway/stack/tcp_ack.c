@@ -150,7 +150,8 @@ static void detect_loss(struct tcp *c)
 		tcp_dirty(c);
 }
 
-/* RFC 5681 2, the definition of a duplicate */
+/* RFC 5681 2, the definition of a duplicate; with SACK it is that of RFC 6675 2,
+ * and whatever tells something new is one */
 static bool is_dup(const struct tcp *c, const struct tcp_seg *s)
 {
 	return !s->len && !(s->h.flags & TCP_FLAG_FIN) &&
@@ -158,17 +159,33 @@ static bool is_dup(const struct tcp *c, const struct tcp_seg *s)
 	       tcp_seg_wnd(c, s) == c->snd_wnd;
 }
 
+/* A guest that had closed its window over what was in flight has dropped it.
+ * It has room again now: not to wait for a timeout that has backed off */
+static void reopened(struct tcp *c)
+{
+	if (c->recovery != TCP_RECOVERY_RTO)
+		return;
+	c->backoff = 0;
+	c->rtx_nxt = c->snd_una;
+	c->rtx_wnd = c->mss;
+	tcp_rto_restart(c);
+}
+
+/* RFC 9293 3.10.7.4, of an ACK that is not old */
 static void take_window(struct tcp *c, const struct tcp_seg *s)
 {
 	uint32_t wnd = tcp_seg_wnd(c, s);
 
-	if (!seq_lt(c->snd_wl1, s->h.seq) &&
-	    !(c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack)))
+	if (seq_lt(s->h.ack, c->snd_una) ||
+	    (!seq_lt(c->snd_wl1, s->h.seq) &&
+	     !(c->snd_wl1 == s->h.seq && seq_le(c->snd_wl2, s->h.ack))))
 		return;
 	c->snd_wl1 = s->h.seq;
 	c->snd_wl2 = s->h.ack;
 	if (wnd == c->snd_wnd)
 		return;
+	if (!c->snd_wnd)
+		reopened(c);
 	c->snd_wnd = wnd;
 	c->snd_wnd_max = MAX(c->snd_wnd_max, wnd);
 	if (c->probing && wnd) {
@@ -197,22 +214,20 @@ bool tcp_ack_in(struct tcp *c, const struct tcp_seg *s)
 	if (c->probing)
 		c->retries = 0;		/* it answers: probe for ever */
 	dup = is_dup(c, s);
-	news = take_sack(c, &s->h.opt);
 	take_window(c, s);
+	if (dup)
+		c->retries = 0;
 	if (seq_lt(c->snd_una, ack)) {
 		new_ack(c, s);
 		if (tcp_closed(c) || c->state == TCP_STATE_TIME_WAIT)
 			return true;
-	} else if (dup) {
-		count_inc(tcp_dup_acks);
-		c->retries = 0;
-		/* With SACK only those that tell news count, RFC 6675 2 */
-		if (!c->sack_ok || news) {
-			c->dupacks += c->dupacks < UINT8_MAX;
-			tcp_cong_dup(c);
-		}
 	}
-	if (dup || news)
+	news = take_sack(c, &s->h.opt);
+	if (c->sack_ok ? news : dup) {
+		count_inc(tcp_dup_acks);
+		c->dupacks += c->dupacks < UINT8_MAX;
+		tcp_cong_dup(c);
 		detect_loss(c);
+	}
 	return true;
 }

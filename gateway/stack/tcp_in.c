@@ -36,6 +36,12 @@ COUNT(drop_tcp_time_wait, "TCP segments during TIME-WAIT");
 
 #define CTL_FLAGS	(TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST)
 
+/* One past the last sequence number of a segment without SYN */
+static uint32_t seg_end(const struct tcp_seg *s)
+{
+	return s->h.seq + (uint32_t)s->len + !!(s->h.flags & TCP_FLAG_FIN);
+}
+
 /* --- no connection -------------------------------------------------------- */
 
 uint16_t tcp_own_mss(const struct tcp *c)
@@ -144,35 +150,19 @@ static bool may_reuse(const struct tcp *c, const struct tcp_hdr *h)
 	return seq_lt(c->rcv_nxt, h->seq);
 }
 
-static void in_time_wait(struct tcp *c, const struct tcp_seg *s)
-{
-	uint8_t flags = s->h.flags;
-
-	if (flags & TCP_FLAG_RST) {
-		if (s->h.seq == c->rcv_nxt)
-			tcp_tw_drop(c);
-		else
-			count_inc(drop_tcp_rst_seq);
-		return;
-	}
-	if ((flags & (CTL_FLAGS | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
-	    may_reuse(c, &s->h)) {
-		struct tcp_tuple tuple = c->tuple;
-		uint32_t above = c->snd_max;
-
-		count_inc(tcp_tw_reused);
-		tcp_tw_drop(c);
-		open_conn(c->ts, s, &tuple, above);
-		return;
-	}
-	count_inc(drop_tcp_time_wait);
-	if (flags & TCP_FLAG_FIN)
-		tcp_tw_restart(c);
-	if (flags & CTL_FLAGS || s->len)
-		tcp_send_ack(c);
-}
-
 /* --- checks, in the order of RFC 9293 3.10.7.4 ---------------------------- */
+
+/* Dropped, and so answered. If it was empty it may be such an answer itself, of
+ * a guest that disagrees about the numbers: no faster than challenges then */
+static void answer(struct tcp *c, const struct tcp_seg *s)
+{
+	if (seg_end(s) == s->h.seq) {
+		tcp_challenge(c);
+		return;
+	}
+	c->do_ack = true;
+	tcp_dirty(c);
+}
 
 /* RFC 7323 5.3 */
 static bool paws_ok(struct tcp *c, const struct tcp_seg *s)
@@ -190,8 +180,7 @@ static bool paws_ok(struct tcp *c, const struct tcp_seg *s)
 	    now_s - c->ts_recent_s > TCP_PAWS_IDLE_S)
 		return true;
 	count_inc(drop_tcp_paws);
-	c->do_ack = true;
-	tcp_dirty(c);
+	answer(c, s);
 	return false;
 }
 
@@ -202,8 +191,7 @@ static bool paws_ok(struct tcp *c, const struct tcp_seg *s)
  */
 static bool seq_ok(const struct tcp *c, const struct tcp_seg *s)
 {
-	bool fin = s->h.flags & TCP_FLAG_FIN;
-	uint32_t seq = s->h.seq, end = seq + (uint32_t)s->len + fin;
+	uint32_t seq = s->h.seq, end = seg_end(s);
 
 	if (seq == c->rcv_nxt)
 		return true;
@@ -215,9 +203,11 @@ static bool seq_ok(const struct tcp *c, const struct tcp_seg *s)
 /* RFC 5961 3.2 */
 static void in_rst(struct tcp *c, const struct tcp_seg *s)
 {
-	if (s->h.seq == c->rcv_nxt) {
-		bool refused = c->active && c->state == TCP_STATE_SYN_RECEIVED;
+	bool refused = c->active && c->state == TCP_STATE_SYN_RECEIVED;
 
+	if (s->h.seq == c->rcv_nxt && c->state == TCP_STATE_TIME_WAIT) {
+		tcp_tw_drop(c);
+	} else if (s->h.seq == c->rcv_nxt) {
 		tcp_end(c, refused ? -ECONNREFUSED : -ECONNRESET, false);
 	} else if (seq_lt(c->rcv_nxt, s->h.seq) &&
 		   seq_le(s->h.seq, c->rcv_adv)) {
@@ -226,6 +216,33 @@ static void in_rst(struct tcp *c, const struct tcp_seg *s)
 	} else {
 		count_inc(drop_tcp_rst_seq);
 	}
+}
+
+static void in_time_wait(struct tcp *c, const struct tcp_seg *s)
+{
+	uint8_t flags = s->h.flags;
+
+	if (flags & TCP_FLAG_RST) {
+		in_rst(c, s);
+		return;
+	}
+	if ((flags & (CTL_FLAGS | TCP_FLAG_ACK)) == TCP_FLAG_SYN &&
+	    may_reuse(c, &s->h)) {
+		struct tcp_tuple tuple = c->tuple;
+		uint32_t above = c->snd_max;
+
+		count_inc(tcp_tw_reused);
+		tcp_tw_drop(c);
+		open_conn(c->ts, s, &tuple, above);
+		return;
+	}
+	count_inc(drop_tcp_time_wait);
+	if (flags & TCP_FLAG_FIN && seg_end(s) == c->rcv_nxt)
+		tcp_tw_restart(c);
+	if (flags & CTL_FLAGS || s->len)
+		tcp_send_ack(c);
+	else if (!seq_ok(c, s))
+		tcp_challenge(c);
 }
 
 static void in_syn(struct tcp *c, const struct tcp_seg *s)
@@ -269,7 +286,7 @@ static bool establish(struct tcp *c, const struct tcp_seg *s)
 	tcp_cong_init(c);
 	c->retries = 0;
 	c->rexmitted = c->do_syn = false;
-	c->readable = true;
+	c->readable = c->synced = true;
 	c->recover = c->snd_una - 1;
 	tcp_rto_restart(c);
 	tcp_alive(c);
@@ -346,7 +363,7 @@ static void in_text(struct tcp *c, const struct tcp_seg *s)
 	uint32_t room = seq_lt(s->h.seq, edge) ? edge - s->h.seq : 0;
 	size_t len = MIN(s->len, room);
 
-	if (c->no_recv && s->len) {
+	if (c->no_recv && seq_lt(c->rcv_nxt, s->h.seq + (uint32_t)s->len)) {
 		tcp_end(c, -ECONNABORTED, true);
 		return;
 	}
@@ -363,8 +380,10 @@ static void in_text(struct tcp *c, const struct tcp_seg *s)
 			tcp_send_ack(c);	/* early too */
 	} else if (seq_lt(c->rcv_nxt, s->h.seq)) {
 		in_early(c, s, len);
-	} else if (s->h.seq + (uint32_t)len != c->rcv_nxt) {
-		in_order(c, s, c->rcv_nxt - s->h.seq, len);
+	} else {
+		tcp_ooo_twice(c, s->h.seq, c->rcv_nxt);
+		if (s->h.seq + (uint32_t)len != c->rcv_nxt)
+			in_order(c, s, c->rcv_nxt - s->h.seq, len);
 	}
 }
 
@@ -467,7 +486,7 @@ static void in_conn(struct tcp *c, const struct tcp_seg *s)
 		flags = t.h.flags;
 		c->do_ack = true;
 	}
-	if (flags & TCP_FLAG_SYN) {
+	if ((flags & (TCP_FLAG_SYN | TCP_FLAG_RST)) == TCP_FLAG_SYN) {
 		in_syn(c, s);		/* whatever its number, RFC 5961 4.2 */
 		return;
 	}
@@ -479,8 +498,9 @@ static void in_conn(struct tcp *c, const struct tcp_seg *s)
 	}
 	if (!seq_ok(c, s)) {
 		count_inc(drop_tcp_seq);
-		c->do_ack = true;
-		tcp_dirty(c);
+		tcp_ooo_twice(c, s->h.seq, seq_min(s->h.seq + (uint32_t)s->len,
+						   c->rcv_nxt));
+		answer(c, s);
 		return;
 	}
 	if (!(flags & TCP_FLAG_ACK)) {

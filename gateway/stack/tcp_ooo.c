@@ -14,6 +14,7 @@
 #include "gateway/stack/tcp_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/count.h"
@@ -111,6 +112,68 @@ void tcp_ooo_drop(struct tcp *c)
 		give_head(c);
 }
 
+/* --- what is reported ----------------------------------------------------- */
+
+void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end)
+{
+	if (c->sack_ok && seq_lt(start, end))
+		c->twice = (struct tcp_range){ .start = start, .end = end };
+}
+
+/* Runs of bytes in order, pieces that touch joined; returns how many */
+static unsigned int runs(const struct tcp *c,
+			 struct tcp_range run[static TCP_OOO_CONN])
+{
+	const struct tcp_ooo *o = c->ts->ooo;
+	unsigned int n = 0;
+
+	for (uint8_t i = c->nooo ? c->ooo : TCP_OOO_NONE; i != TCP_OOO_NONE;
+	     i = o->piece[i].next) {
+		const struct piece *p = &o->piece[i];
+
+		if (!seq_lt(c->rcv_nxt, p->seq))
+			continue;
+		if (n && run[n - 1].end == p->seq) {
+			run[n - 1].end += p->len;
+			continue;
+		}
+		ASSERT(n < TCP_OOO_CONN);
+		run[n].start = p->seq;
+		run[n++].end = p->seq + p->len;
+	}
+	return n;
+}
+
+/* Which one has @seq; @n if none */
+static unsigned int run_of(const struct tcp_range *run, unsigned int n,
+			   uint32_t seq)
+{
+	unsigned int i = 0;
+
+	while (i < n && !(seq_le(run[i].start, seq) && seq_lt(seq, run[i].end)))
+		i++;
+	return i;
+}
+
+/* The run that @seq has made or made longer is the latest now */
+static void remember(struct tcp *c, uint32_t seq)
+{
+	struct tcp_range run[TCP_OOO_CONN];
+	uint32_t old[TCP_SACK_MAX];
+	unsigned int n = runs(c, run), at = run_of(run, n, seq), kept = 1;
+
+	if (at == n)
+		return;
+	memcpy(old, c->ooo_seen, sizeof(old));
+	c->ooo_seen[0] = seq;
+	for (unsigned int i = 0; i < TCP_SACK_MAX && kept < TCP_SACK_MAX; i++) {
+		if (run_of(run, n, old[i]) != at)
+			c->ooo_seen[kept++] = old[i];
+	}
+}
+
+/* --- in and out ------------------------------------------------------------ */
+
 /* Append to the piece that ends where this begins, or put one behind it */
 static bool keep(struct tcp *c, uint8_t prev, uint32_t seq,
 		 const struct iovec *iov, int n, size_t off, uint32_t len)
@@ -145,10 +208,10 @@ void tcp_ooo_put(struct tcp *c, uint32_t seq, const struct iovec *iov, int n,
 	uint32_t start = seq, end = seq + (uint32_t)len;
 	uint8_t prev = TCP_OOO_NONE, i = c->ooo;
 
-	c->ooo_last = seq;
 	for (; i != TCP_OOO_NONE && seq_le(o->piece[i].seq, start);
 	     prev = i, i = o->piece[i].next)
 		start = seq_max(start, o->piece[i].seq + o->piece[i].len);
+	tcp_ooo_twice(c, seq, seq_min(start, end));
 	if (i != TCP_OOO_NONE)
 		end = seq_min(end, o->piece[i].seq);
 	if (!seq_lt(start, end)) {
@@ -159,6 +222,7 @@ void tcp_ooo_put(struct tcp *c, uint32_t seq, const struct iovec *iov, int n,
 	} else {
 		count_inc(tcp_ooo_kept);
 	}
+	remember(c, seq);
 }
 
 void tcp_ooo_deliver(struct tcp *c)
@@ -187,36 +251,25 @@ void tcp_ooo_deliver(struct tcp *c)
 	}
 }
 
-/* Runs of bytes, pieces that touch joined; the one with @ooo_last in front */
 unsigned int tcp_ooo_blocks(const struct tcp *c, struct tcp_range *out,
 			    unsigned int max)
 {
-	const struct tcp_ooo *o = c->ts->ooo;
-	unsigned int n = 0, nout = 0;
 	struct tcp_range run[TCP_OOO_CONN];
+	unsigned int n = runs(c, run), nout = 0, at;
+	uint32_t done = 0;
 
-	for (uint8_t i = c->nooo ? c->ooo : TCP_OOO_NONE; i != TCP_OOO_NONE;
-	     i = o->piece[i].next) {
-		const struct piece *p = &o->piece[i];
-
-		if (!seq_lt(c->rcv_nxt, p->seq))
-			continue;
-		if (n && run[n - 1].end == p->seq) {
-			run[n - 1].end += p->len;
-			continue;
+	if (c->twice.start != c->twice.end)
+		out[nout++] = c->twice;
+	for (unsigned int i = 0; i < TCP_SACK_MAX && nout < max; i++) {
+		at = run_of(run, n, c->ooo_seen[i]);
+		if (at < n && !(done & 1u << at)) {
+			done |= 1u << at;
+			out[nout++] = run[at];
 		}
-		ASSERT(n < ARRAY_SIZE(run));
-		run[n].start = p->seq;
-		run[n++].end = p->seq + p->len;
 	}
-	for (unsigned int i = 0; i < n && nout < max; i++) {
-		if (seq_le(run[i].start, c->ooo_last) &&
-		    seq_lt(c->ooo_last, run[i].end))
-			out[nout++] = run[i];
-	}
-	for (unsigned int i = 0; i < n && nout < max; i++) {
-		if (!nout || out[0].start != run[i].start)
-			out[nout++] = run[i];
+	for (at = 0; at < n && nout < max; at++) {
+		if (!(done & 1u << at))
+			out[nout++] = run[at];
 	}
 	return nout;
 }

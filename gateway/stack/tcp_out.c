@@ -105,7 +105,7 @@ static void fill(const struct tcp *c, struct tcp_hdr *h, uint8_t flags,
 		o->sack_ok = c->sack_ok;
 		o->has_wscale = c->scale_ok;
 		o->wscale = c->rcv_shift;
-	} else if (bare && c->sack_ok && c->nooo) {
+	} else if (bare && c->sack_ok) {
 		o->nsack = (uint8_t)tcp_ooo_blocks(c, o->sack, TCP_SACK_MAX -
 						   (c->ts_ok ? 1u : 0u));
 	}
@@ -115,6 +115,21 @@ static void ack_went(struct tcp *c)
 {
 	c->do_ack = false;
 	c->rcv_acked = c->rcv_nxt;
+}
+
+/*
+ * Number of a segment that takes none: the next. Beyond the edge of a window
+ * that the guest has shrunk it would be dropped with its ACK, so the edge then;
+ * a FIN may pass it, and what rounding hides (RFC 7323 2.4) does not count.
+ */
+static uint32_t bare_seq(const struct tcp *c)
+{
+	uint32_t edge = c->snd_una + c->snd_wnd, end = c->snd_max - c->fin_sent;
+
+	if (!c->synced || seq_le(end, edge) ||
+	    end - edge < 1u << c->snd_shift)
+		return c->snd_max;
+	return edge;
 }
 
 /* A segment without payload; 0 or negative */
@@ -130,6 +145,7 @@ static int send_ctl(struct tcp *c, uint8_t flags, uint32_t seq)
 	if (rc)
 		return rc == -EMSGSIZE ? 0 : rc;
 	room_send(c->ts, &r, &h, 0, 0);
+	c->twice.start = c->twice.end;
 	if (flags & TCP_FLAG_ACK)
 		ack_went(c);
 	return 0;
@@ -176,7 +192,7 @@ static ssize_t send_payload(struct tcp *c, uint32_t seq, size_t len,
 
 void tcp_send_ack(struct tcp *c)
 {
-	if (!send_ctl(c, TCP_FLAG_ACK, c->snd_max))
+	if (!send_ctl(c, TCP_FLAG_ACK, bare_seq(c)))
 		return;
 	c->do_ack = true;
 	tcp_dirty(c);
@@ -199,7 +215,7 @@ void tcp_challenge(struct tcp *c)
 int tcp_send_rst(struct tcp *c)
 {
 	return send_ctl(c, TCP_FLAG_RST | TCP_FLAG_ACK,
-			c->accepted ? c->snd_max : 0);
+			c->accepted ? bare_seq(c) : 0);
 }
 
 /* RFC 9293 3.10.7.1 */
@@ -536,6 +552,6 @@ int tcp_work(struct tcp *c)
 	if (more < 0 || tcp_closed(c))
 		return more;
 	if (c->do_ack)
-		rc = send_ctl(c, TCP_FLAG_ACK, c->snd_max);
+		rc = send_ctl(c, TCP_FLAG_ACK, bare_seq(c));
 	return rc ? rc : more;
 }

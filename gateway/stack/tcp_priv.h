@@ -109,7 +109,9 @@ enum tcp_recovery {
  * @mss_own:	What we announced
  * @sacked:	Scoreboard: sorted, disjoint, between @snd_una and @snd_max
  * @ooo:	First piece that came early, index into the stack's store
- * @ooo_last:	Where the latest of them began: first in a SACK option
+ * @ooo_seen:	A byte of each of the runs that changed last, the latest first:
+ *		the order of a SACK option (RFC 2018 4)
+ * @twice:	What came although it was there, to be reported once (RFC 2883)
  */
 struct tcp {
 	struct tcp_stack *ts;
@@ -125,8 +127,9 @@ struct tcp {
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
 	uint32_t ts_recent, ts_recent_s, ts_off;
-	uint32_t rx_ms, challenge_ms, tw_flush, ooo_last;
-	struct tcp_range sacked[TCP_SACKED_MAX];
+	uint32_t rx_ms, challenge_ms, tw_flush;
+	uint32_t ooo_seen[TCP_SACK_MAX];
+	struct tcp_range sacked[TCP_SACKED_MAX], twice;
 	uint16_t mss, mss_own;
 
 	uint8_t state, where, recovery;
@@ -136,6 +139,7 @@ struct tcp {
 
 	bool accepted : 1;	/* our initial sequence number is chosen */
 	bool active : 1;	/* by tcp_connect() */
+	bool synced : 1;	/* the handshake was completed */
 	bool ts_ok : 1, sack_ok : 1, scale_ok : 1;
 	bool timing : 1;	/* a round trip is being measured */
 	bool rexmitted : 1;	/* since the last new ACK: Karn */
@@ -152,7 +156,7 @@ struct tcp {
 	bool do_rtx : 1;	/* the timer fired while the link was full */
 };
 
-_Static_assert(sizeof(struct tcp) <= 320, "an idle flow stays below 1 KiB");
+_Static_assert(sizeof(struct tcp) <= 336, "an idle flow stays below 1 KiB");
 
 struct tcp_list {
 	struct tcp *head, *tail;
@@ -374,7 +378,14 @@ void tcp_ooo_deliver(struct tcp *c);
 /** tcp_ooo_drop() - Forget what is kept for a connection */
 void tcp_ooo_drop(struct tcp *c);
 
-/** tcp_ooo_blocks() - SACK blocks, the latest first; returns how many */
+/** tcp_ooo_twice() - Bytes came that were there; from @end on they were not */
+void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end);
+
+/**
+ * tcp_ooo_blocks() - SACK blocks: what came twice, then the latest first
+ *
+ * Return: how many
+ */
 unsigned int tcp_ooo_blocks(const struct tcp *c, struct tcp_range *out,
 			    unsigned int max);
 

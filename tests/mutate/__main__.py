@@ -37,8 +37,8 @@ MEMORY = 1 << 30
 CC = os.environ.get("CC", "cc")
 FLAGS = ("-std=c11 -D_GNU_SOURCE -DMSB_TEST -Iinclude -I. "
          "-Wno-all -w").split()
-GROUPS = ("tcp tcp_in tcp_out tcp_loss tcp_rfc tcp_edge tcp_connect "
-          "tcp_cong tcp_random").split()
+GROUPS = ("tcp tcp_in tcp_out tcp_state tcp_rfc tcp_sack tcp_edge tcp_connect "
+          "tcp_cong tcp_loss tcp_random").split()
 SOURCES = ("lib/base/*.c lib/link/link.c lib/link/memlink.c lib/link/fault.c "
            "gateway/stack/*.c gateway/wire/*.c tests/unit/tcp_*.c").split()
 

@@ -240,6 +240,7 @@ size_t rig_frame(struct rig *r, const struct rig_seg *s, uint8_t *buf,
 		.sport = s->gport ? s->gport : RIG_GUEST_PORT,
 		.dport = s->pport ? s->pport : RIG_PEER_PORT,
 		.seq = s->seq + r->gisn, .flags = s->flags, .wnd = s->wnd,
+		.urg = s->urg,
 		.ack = s->flags & A ? s->ack + r->pisn : 0, .opt = s->opt,
 	};
 	size_t len = tcp_hdr_len(&h) + s->len, l4;

@@ -50,7 +50,7 @@ struct rig_conf {
 struct rig_seg {
 	uint8_t flags;
 	uint32_t seq, ack;
-	uint16_t wnd;
+	uint16_t wnd, urg;
 	size_t len;
 	struct tcp_opts opt;
 	uint16_t gso_size;

@@ -452,6 +452,7 @@ static void time_wait_rst(void **state)
 	rig_init(r, NULL);
 	to_time_wait(NULL);
 	rig_seg(r, R, 3, 0, 0);
+	rig_expect(r, A, 2, 2, 0);
 	assert_int_equal(tcp_count(r->ts), 1);
 	rig_seg(r, A, 2, 2, 0);		/* nothing to answer */
 	rig_quiet(r);
