@@ -102,8 +102,8 @@ static void news_is_a_duplicate(void **state)
 		rig_done(r);
 	}
 	rig_init(r, NULL);			/* without anything outstanding */
-	k = rig_established(r, &(struct tcp_opts){ .mss = 1000,
-			    .sack_ok = true }, 65535);
+	rig_established(r, &(struct tcp_opts){ .mss = 1000, .sack_ok = true },
+			65535);
 	for (s.seq = 1; s.seq < 101; s.seq += 10)
 		rig_in(r, &s);
 	assert_int_equal(count_get("tcp_dup_acks"), 0);
