@@ -98,7 +98,8 @@ FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 COV_FLAGS = $(BASE) -w -I$(H)/gen -isystem $(T)/include -O0 -g \
 	    --coverage -fprofile-update=atomic -DMSB_TEST $(CFLAGS)
 
-BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge
+BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge $(O)/bench/vufront \
+		   $(O)/bench/vg_exec.so $(O)/bench/limits
 
 # --- everyday targets --------------------------------------------------------
 
@@ -256,7 +257,7 @@ PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl \
 	     passt iproute2 ethtool
 PKG_soak  := valgrind gcovr
-PKG_bench := iperf3 passt slirp4netns
+PKG_bench := iperf3 passt slirp4netns valgrind
 
 # What the goals of this make need, so that whoever may not install is told once
 SETS_all	:= build
@@ -406,8 +407,17 @@ $(FUZZERS:%=$(F)/%): $(F)/%: $(F)/obj/tests/fuzz/%_fuzz.o $(F)/libmsb.a \
 BENCH_FLAGS := $(BASE) $(WARN) -O2 -pthread
 $(O)/bench/nb: $(wildcard tests/bench/nb*.c) tests/bench/nb.h | $(O)/deps/build
 $(O)/bench/bridge: tests/bench/bridge.c | $(O)/deps/build
+# It speaks by what the gateway speaks by, optimised as that is
+$(O)/bench/vufront: $(wildcard tests/bench/vufront*.c) \
+		$(filter $(H)/obj/lib/base/% $(H)/obj/lib/proto/hello.o \
+		$(H)/obj/lib/link/link.o $(H)/obj/gateway/wire/%,$(HOST_OBJ)) \
+		$(wildcard tests/bench/vufront*.h)
+$(O)/bench/limits: tests/bench/limits.c | $(O)/deps/build
+$(O)/bench/vg_exec.so: tests/bench/vg_exec.c | $(O)/deps/build
+	$(Q)mkdir -p $(@D); $(call say,CC,$@)
+	$(Q)$(CC) $(BENCH_FLAGS) -fPIC -shared -o $@ $<
 $(O)/bench/%:
 	$(Q)mkdir -p $(@D); $(call say,CC,$@)
-	$(Q)$(CC) $(BENCH_FLAGS) -o $@ $(filter %.c,$^)
+	$(Q)$(CC) $(BENCH_FLAGS) -o $@ $(filter %.c %.o,$^)
 
 -include $(wildcard $(O)/*/obj/*/*.d $(O)/*/obj/*/*/*.d)
