@@ -206,7 +206,7 @@ static void forget(struct tcp *c)
 	tcp_set_state(c, TCP_STATE_CLOSED);
 	hash_del(&c->ts->hash, &c->tuple, sizeof(c->tuple));
 	timer_del(c->ts->netif->tq, &c->timer);
-	c->rtx_due = c->life_due = 0;
+	c->rtx_due = c->life_due = c->ack_due = 0;
 	tcp_ooo_drop(c);
 }
 

@@ -284,6 +284,7 @@ static bool establish(struct tcp *c, const struct tcp_seg *s)
 		c->backoff = 0;
 	}
 	tcp_cong_init(c);
+	tcp_delay_open(c);
 	c->retries = 0;
 	c->rexmitted = c->do_syn = false;
 	c->readable = c->synced = true;
@@ -313,7 +314,8 @@ ssize_t tcp_deliver(struct tcp *c, const struct iovec *iov, int n, size_t len)
 	ASSERT((size_t)took <= len);
 	c->rcv_nxt += (uint32_t)took;
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt);
-	c->do_ack = c->do_window = true;
+	c->do_window = true;
+	tcp_delay_asked(c, (size_t)took == len);
 	tcp_dirty(c);
 	return took;
 }
@@ -398,11 +400,11 @@ void tcp_fin_check(struct tcp *c)
 	tcp_ooo_drop(c);	/* what claims to lie behind it */
 	c->rcv_nxt++;
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt);
-	c->do_ack = true;
 	if (c->state == TCP_STATE_ESTABLISHED)
 		tcp_set_state(c, TCP_STATE_CLOSE_WAIT);
 	else if (c->state == TCP_STATE_FIN_WAIT_1)
 		tcp_set_state(c, TCP_STATE_CLOSING);
+	tcp_delay_fin(c);
 	tcp_dirty(c);
 	if (!c->no_recv)
 		ops->recv_fin(c->ts->arg, c);

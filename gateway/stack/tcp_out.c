@@ -113,7 +113,8 @@ static void fill(const struct tcp *c, struct tcp_hdr *h, uint8_t flags,
 
 static void ack_went(struct tcp *c)
 {
-	c->do_ack = false;
+	c->do_ack = c->fin_waits = false;
+	c->ack_due = 0;
 	c->rcv_acked = c->rcv_nxt;
 }
 
@@ -251,6 +252,7 @@ static void sent(struct tcp *c, uint32_t end)
 {
 	if (seq_lt(c->snd_max, end)) {
 		c->snd_max = end;
+		tcp_delay_answered(c);
 		if (!c->timing && c->recovery == TCP_RECOVERY_NONE) {
 			c->timing = true;
 			c->rtt_seq = end;

@@ -18,6 +18,7 @@
  *	tcp_sack.c	scoreboard of what the guest has, beyond snd_una
  *	tcp_ooo.c	segments that came too early
  *	tcp_cong.c	congestion window, if it is configured
+ *	tcp_delay.c	which ACKs wait for the answer that they can go with
  *	tcp_out.c	everything that is sent
  *	tcp_timer.c	deadlines
  *
@@ -37,6 +38,9 @@
 #define TCP_RTO_SYN_LOST_MS	3000	/* RFC 6298 5.7 */
 #define TCP_TIME_WAIT_NS	(10 * NS_PER_S)
 #define TCP_FIN_WAIT_NS		(60 * NS_PER_S)
+#define TCP_DELACK_MS		10	/* see tcp_delay.c */
+#define TCP_DELACK_CLEAN	16
+#define TCP_DELACK_DESTS	256
 #define TCP_CHALLENGE_MS	500	/* at most one for each connection */
 #define TCP_KEEPALIVE_PROBES	9
 #define TCP_KEEPALIVE_STEP_NS	(75 * NS_PER_S)
@@ -87,6 +91,7 @@ enum tcp_recovery {
  * @prev, @next, @where: The list that it is in
  * @rtx_due:	Retransmission or, with @probing, window probe; 0 is never
  * @life_due:	Keepalive, FIN-WAIT-2, TIME-WAIT; 0 is never
+ * @ack_due:	An ACK waits until then for an answer; 0 if none does
  * @rtx_ns:	When what is unanswered was first sent
  * @rtt_ns:	When the segment that ends at @rtt_seq was sent, if @timing
  * @snd_una:	First byte not acknowledged; offset 0 of @peek
@@ -108,6 +113,9 @@ enum tcp_recovery {
  * @mss:	Payload of a full segment to the guest, options allowed for
  * @mss_own:	What we announced
  * @sacked:	Scoreboard: sorted, disjoint, between @snd_una and @snd_max
+ * @ask_ms:	When the guest's first segment since our last came
+ * @asked:	Segments with payload since then, saturated
+ * @clean:	Exchanges in a row that a delayed ACK would have served
  * @ooo:	First piece that came early, index into the stack's store
  * @ooo_seen:	A byte of each of the runs that changed last, the latest first:
  *		the order of a SACK option (RFC 2018 4)
@@ -119,7 +127,7 @@ struct tcp {
 	void *user;
 	struct tcp *prev, *next;
 	struct timer timer;
-	uint64_t rtx_due, life_due, rtx_ns, rtt_ns;
+	uint64_t rtx_due, life_due, ack_due, rtx_ns, rtt_ns;
 
 	uint32_t snd_una, snd_max, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t recover, rtx_nxt, rtx_wnd, rtt_seq, acked;
@@ -127,7 +135,7 @@ struct tcp {
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
 	uint32_t ts_recent, ts_recent_s, ts_off;
-	uint32_t rx_ms, challenge_ms, tw_flush;
+	uint32_t rx_ms, challenge_ms, tw_flush, ask_ms;
 	uint32_t ooo_seen[TCP_SACK_MAX];
 	struct tcp_range sacked[TCP_SACKED_MAX], twice;
 	uint16_t mss, mss_own;
@@ -136,6 +144,7 @@ struct tcp {
 	uint8_t snd_shift, rcv_shift;
 	uint8_t retries, backoff, dupacks, nsacked;
 	uint8_t ooo, nooo;
+	uint8_t asked, clean;
 
 	bool accepted : 1;	/* our initial sequence number is chosen */
 	bool active : 1;	/* by tcp_connect() */
@@ -146,6 +155,7 @@ struct tcp {
 	bool probing : 1;
 	bool readable : 1;	/* @peek may have something */
 	bool fin_sent : 1, fin_seen : 1, fin_taken : 1;
+	bool fin_waits : 1;	/* @ack_due is that of the guest's FIN */
 	bool no_recv : 1;
 	bool challenged : 1;	/* @challenge_ms is set */
 	/* to do at the next flush */
@@ -156,7 +166,7 @@ struct tcp {
 	bool do_rtx : 1;	/* the timer fired while the link was full */
 };
 
-_Static_assert(sizeof(struct tcp) <= 336, "an idle flow stays below 1 KiB");
+_Static_assert(sizeof(struct tcp) <= 360, "an idle flow stays below 1 KiB");
 
 struct tcp_list {
 	struct tcp *head, *tail;
@@ -164,6 +174,15 @@ struct tcp_list {
 };
 
 struct tcp_ooo;
+
+/**
+ * struct tcp_dest - What connections to one destination were like
+ * @clean:	As of struct tcp, with which a new connection begins
+ * @clean_fin:	The same, of FINs that were answered by one
+ */
+struct tcp_dest {
+	uint8_t clean, clean_fin;
+};
 
 /**
  * struct tcp_stack - All connections of one guest
@@ -181,6 +200,7 @@ struct tcp_stack {
 	struct tcp_list dirty, time_wait, dead;
 	struct timer tw_timer;
 	struct tcp_ooo *ooo;
+	struct tcp_dest dest[TCP_DELACK_DESTS];
 	void (*wake)(void *arg);
 	void *wake_arg;
 	uint32_t flushes;
@@ -388,6 +408,23 @@ void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end);
  */
 unsigned int tcp_ooo_blocks(const struct tcp *c, struct tcp_range *out,
 			    unsigned int max);
+
+/* tcp_delay.c */
+
+/** tcp_delay_open() - A new connection: what is known of its destination? */
+void tcp_delay_open(struct tcp *c);
+
+/** tcp_delay_asked() - Payload was taken: acknowledge it now, or soon */
+void tcp_delay_asked(struct tcp *c, bool all);
+
+/** tcp_delay_fin() - The guest's FIN was taken: the same */
+void tcp_delay_fin(struct tcp *c);
+
+/** tcp_delay_answered() - New payload, or our FIN, is on its way */
+void tcp_delay_answered(struct tcp *c);
+
+/** tcp_delay_over() - It was in vain: acknowledge now */
+void tcp_delay_over(struct tcp *c);
 
 /* tcp_out.c; negative returns are -EAGAIN (the link is full), -ENOTCONN */
 

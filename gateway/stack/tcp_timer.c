@@ -14,11 +14,15 @@ COUNT(tcp_fast_retransmits, "TCP losses found by duplicate ACKs or SACK");
 COUNT(tcp_window_probes, "probes of a closed TCP window");
 COUNT(tcp_keepalives, "TCP keepalive probes");
 
+/* 0 is never */
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a && b ? MIN(a, b) : a | b;
+}
+
 static uint64_t earliest(const struct tcp *c)
 {
-	if (!c->rtx_due || !c->life_due)
-		return c->rtx_due | c->life_due;
-	return MIN(c->rtx_due, c->life_due);
+	return sooner(sooner(c->rtx_due, c->life_due), c->ack_due);
 }
 
 void tcp_timer_arm(struct tcp *c)
@@ -206,6 +210,8 @@ void tcp_timer_fire(struct timer *t)
 
 	if (c->rtx_due && c->rtx_due <= now)
 		on_rtx(c);
+	if (!tcp_closed(c) && c->ack_due && c->ack_due <= now)
+		tcp_delay_over(c);
 	if (!tcp_closed(c) && c->life_due && c->life_due <= now)
 		on_life(c);
 	if (!tcp_closed(c))
