@@ -116,7 +116,7 @@ class Run:
         self.noise.append(self.quiet())
         say(f"round {n + 1}, others use {self.noise[-1]:.0f} % of the CPUs")
         for setup in self.setups:
-            if n and not setup.often:
+            if n % setup.every:
                 continue
             turn = n % len(self.cols)
             for cls in self.cols[turn:] + self.cols[:turn]:

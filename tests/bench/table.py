@@ -138,9 +138,12 @@ def reasons(medians, why_not):
             if value is None:
                 said.setdefault((column, why_not(column, row)),
                                 []).append(row)
-    return [f"{column}: {names[0]}" + (f" and {len(names) - 1} more"
-                                       if len(names) > 1 else "") +
-            f": none, {why}" for (column, why), names in said.items()]
+    alike = {}
+    for (column, why), names in said.items():
+        alike.setdefault((tuple(names), why), []).append(column)
+    return [f"{', '.join(cols)}: {names[0]}" + (
+                f" and {len(names) - 1} more" if len(names) > 1 else "") +
+            f": none, {why}" for (names, why), cols in alike.items()]
 
 
 # --- as markdown ---------------------------------------------------------------

@@ -179,7 +179,7 @@ def test_what_fails_is_alone(run):
         return {"crr_1_per_s": 7}
     one = jobs((["rr_p50_us"], refuse), (["crr_1_per_s"], die),
                (["crr_16_per_s"], lambda col: {"crr_16_per_s": 8}))
-    setup = measure.Setup("MTU 1500", lambda col: col.start(), one, True)
+    setup = measure.Setup("MTU 1500", lambda col: col.start(), one, 1)
     for cls in (Broken, Mortal, Fake):
         run.setup(setup, cls)
     assert run.medians()["crr_1_per_s"] == {
@@ -199,7 +199,7 @@ def test_what_never_works_is_given_up(run):
         tried.append(col)
         raise measure.Failed("again")
     setup = measure.Setup("MTU 1500", lambda col: col.start(),
-                          jobs((["rr_p50_us"], fails)), True)
+                          jobs((["rr_p50_us"], fails)), 1)
     for _ in range(5):
         run.setup(setup, Fake)
     assert len(tried) == runs.TRIES
@@ -214,7 +214,7 @@ def test_what_worked_once_is_tried_on(run):
             raise measure.Failed("now and then")
         return got
     setup = measure.Setup("MTU 1500", lambda col: col.start(),
-                          jobs((["rr_p50_us"], sometimes)), True)
+                          jobs((["rr_p50_us"], sometimes)), 1)
     for _ in range(5):
         run.setup(setup, Fake)
     assert run.medians()["rr_p50_us"]["ours"] == 4
@@ -222,12 +222,42 @@ def test_what_worked_once_is_tried_on(run):
         "median": 4, "min": 3, "max": 5, "n": 2}
 
 
+def test_rare_setups_and_rotation(run, monkeypatch):
+    monkeypatch.setattr(run, "quiet", lambda: 0)
+    seen = []
+    monkeypatch.setattr(run, "setup", lambda s, cls: seen.append(
+        (s.name, cls.name)))
+    run.setups = [measure.Setup("MTU 1500", None, [], 1),
+                  measure.Setup("10000 flows", None, [], 2),
+                  measure.Setup("100 gateways", None, [], measure.ONCE)]
+    for n in range(3):
+        assert run.round(n, time.monotonic() + 60)
+    names = [name for name, _ in seen]
+    assert [names.count(s.name) for s in run.setups] == [9, 6, 3]
+    assert [c for s, c in seen if s == "MTU 1500"][::3] == [
+        "ours", "pasta", "slirp4netns"]
+    assert not run.round(3, time.monotonic() - 1)
+
+
+def test_little_is_still_a_speed(monkeypatch):
+    end = {"sum_received": {"bytes": 1000, "bits_per_second": 8e3,
+                            "seconds": 1}, "sum_sent": {}}
+    col = Fake(None, None)
+    col.mtu = 1500
+    monkeypatch.setattr(measure, "iperf", lambda *_: (end, 0, 0, 1))
+    assert measure.bulk(col, 1, 1, "up") == {
+        "tcp_up_1_mtu1500_gbps": 8e-6, "tcp_up_1_mtu1500_retransmits": 0}
+    end["sum_received"]["bytes"] = 0
+    with pytest.raises(measure.Failed):
+        measure.bulk(col, 1, 1, "up")
+
+
 def test_part_of_a_job_counts(run):
     def half(col):
         raise measure.Partial({"mem_flows_1000_rss_mib": 5}, "at 10000: full")
     names = ["mem_flows_1000_rss_mib", "mem_flows_10000_rss_mib"]
     run.setup(measure.Setup("10000 flows", lambda col: col.start(),
-                            jobs((names, half)), True), Fake)
+                            jobs((names, half)), 1), Fake)
     assert run.medians()[names[0]]["ours"] == 5
     assert run.why_not("ours", names[1]) == "at 10000: full"
 
