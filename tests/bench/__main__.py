@@ -164,7 +164,7 @@ def main():
         sys.exit("bench: the run is not whole; latest.json stays as it was")
     if not a.source:
         publish.save(a.out / "latest.json", res["medians"])
-        publish.draw(res, a.out)
+        publish.draw(publish.charts_of(res), a.out)
         print(f"\n{a.out}: latest.json, result.json, charts")
     if a.publish:
         publish.publish(res)

@@ -47,7 +47,8 @@ class Svg:
     def __init__(self, width, height, title):
         self.parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" '
-            f'height="{height}" viewBox="0 0 {width} {height}" role="img">',
+            f'height="{height}" viewBox="0 0 {width} {height}" role="img" '
+            f"{FONT}>",
             f"<title>{escape(title)}</title>",
             f'<rect width="{width}" height="{height}" fill="#ffffff"/>']
 
@@ -55,7 +56,7 @@ class Svg:
         weight = ' font-weight="600"' if bold else ""
         self.parts.append(
             f'<text x="{x:g}" y="{y:g}" font-size="{size}" fill="{fill}" '
-            f'text-anchor="{anchor}"{weight} {FONT}>{escape(text)}</text>')
+            f'text-anchor="{anchor}"{weight}>{escape(text)}</text>')
 
     def rect(self, x, y, w, h, fill):
         self.parts.append(f'<rect x="{x:g}" y="{y:g}" width="{max(w, 0):.1f}" '
@@ -124,8 +125,9 @@ def group(title, names, spread, cols, note, unit=""):
 def all_charts(spread, cols, note):
     """(name, title, picture) of each group that has bars to compare."""
     for g, names in table.groups(spread):
-        if g.name == "other" or g.name.startswith(table.UNWORTHY) or len(
-                table.used(spread, names, cols)) < 2:
+        # One bar is no comparison, and nor are different units
+        if g in rows.FOREIGN.values() or g.name.startswith(
+                table.UNWORTHY) or len(table.used(spread, names, cols)) < 2:
             continue
         yield g.name, g.title, group(g.title, names, spread, cols, note,
                                      g.unit)

@@ -74,7 +74,8 @@ def text(res):
              table.budget([rows.Line(**x) for x in res["budgets"]]),
              "\n".join(res["none"]),
              f"{one_line(res)}, load before {res['load'][0]:.1f}, "
-             f"{res['congestion']}, {res['seconds'] / 60:.1f} minutes"]
+             f"{res['congestion'] or 'no TCP'}, "
+             f"{res['seconds'] / 60:.1f} minutes"]
     return "\n\n".join(p for p in parts if p)
 
 
@@ -105,9 +106,9 @@ def readme_part(res, charts):
     """What stands between the marks in README."""
     met = [x["met"] for x in res["budgets"]]
     out = [BEGIN, f"Measured {one_line(res)}.", "", readme_table(res), "",
-           f"Of {len(met)} budgets, ratios to the bridge and to the best peer "
-           f"in the same run, {met.count(True)} are met and "
-           f"{met.count(False)} are missed: [all tables, with spread]"
+           f"Of {len(met)} budgets, most of them ratios to the bridge with "
+           f"offloads or to the best peer, {met.count(True)} are met and "
+           f"{met.count(False)} missed: [all tables, with spread]"
            "(doc/bench/README.md).", ""]
     out += [f"![{title}](doc/bench/{name}.svg)" for name, title, _ in charts
             if name in SHOWN_CHARTS]
@@ -132,7 +133,7 @@ def page(res, charts):
           else f"{x['ratio']:.2f}",
           f"{x['op']} {x['limit']:g}",
           {True: "met", False: "**missed**", None: "open"}[x["met"]]]
-         for x in res["budgets"]]))
+         for x in res["budgets"]], 2))
     for g, names in table.groups(spread):
         if g.name.startswith(table.UNWORTHY) and not table.worthy(
                 spread, names):
@@ -161,22 +162,21 @@ def charts_of(res):
                                  one_line(res)))
 
 
-def draw(res, where):
+def draw(charts, where):
     """The charts as files."""
     where.mkdir(parents=True, exist_ok=True)
-    charts = charts_of(res)
     for old in where.glob("*.svg"):
         old.unlink()
     for name, _, picture in charts:
         (where / f"{name}.svg").write_text(picture)
-    return charts
 
 
 def publish(res):
     """Charts, tables and README as they are committed."""
     readme = TOP / "README.md"
-    charts = charts_of(res)
+    # Details need no picture
+    charts = [c for c in charts_of(res) if not c[0].startswith(table.DETAILS)]
     new = between(readme.read_text(), readme_part(res, charts))
-    draw(res, DOC)
+    draw(charts, DOC)
     (DOC / "README.md").write_text(page(res, charts))
     readme.write_text(new)

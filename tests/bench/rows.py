@@ -130,19 +130,24 @@ def matches(name, globs):
     return not globs or any(fnmatch.fnmatchcase(name, g) for g in globs)
 
 
+# Groups of rows that another program brings: prefix -> group
+FOREIGN = {"vu_": Group("vhost-user", "The vhost-user device, without a guest",
+                        ""),
+           "limit_": Group("limits", "What this machine can do at best", ""),
+           "": Group("other", "Others", "")}
+# end or part of a name -> unit, digits, what is better
+UNITS = (("_instr_", "instructions", 0, "less"), ("_gbps", "Gbit/s", 2, "more"),
+         ("_s_per_gb", "s/GB", 3, "less"), ("_us", "us", 1, "less"),
+         ("_per_s", "/s", 0, "more"), ("_pps", "/s", 0, "more"))
+
+
 def foreign(name):
-    """A row that another program brought, and nobody has described."""
-    unit, digits = "", 2
-    for end, u, d in (("_gbps", "Gbit/s", 2), ("_gb_per_s", "GB/s", 2),
-                      ("_us", "us", 1), ("_ns", "ns", 1),
-                      ("_per_s", "/s", 0), ("_pps", "/s", 0),
-                      ("_mib", "MiB", 2), ("_pct", "%", 1)):
-        if name.endswith(end):
-            unit, digits = u, d
-            break
-    better = {"Gbit/s": "more", "GB/s": "more", "/s": "more"}.get(
-        unit, "less" if unit else "")
-    return Row(name, name.replace("_", " "), unit, digits, better, "other")
+    """A row that another program brought, and nobody has described here."""
+    group = next(g for p, g in FOREIGN.items() if name.startswith(p))
+    for part, unit, digits, better in UNITS:
+        if part in name if part.endswith("_") else name.endswith(part):
+            return Row(name, name, unit, digits, better, group.name)
+    return Row(name, name, "", 2, "", group.name)
 
 
 def get(name):

@@ -46,10 +46,11 @@ def groups(spread):
                  if row.group == g.name and r in spread]
         if names:
             yield g, names
-    rest = [r for r in spread if r not in rows.ROWS]
-    if rest:
-        yield rows.Group("other", "Limits of this machine, and one level "
-                         "lower", ""), rest
+    for g in rows.FOREIGN.values():
+        names = [r for r in spread if r not in rows.ROWS
+                 and rows.get(r).group == g.name]
+        if names:
+            yield g, names
 
 
 def used(spread, names, cols):
@@ -148,9 +149,10 @@ def reasons(medians, why_not):
 
 # --- as markdown ---------------------------------------------------------------
 
-def markdown(head, lines):
+def markdown(head, lines, text=1):
+    """The first columns are text, the others figures."""
     out = ["| " + " | ".join(head) + " |",
-           "|---|" + "---:|" * (len(head) - 1)]
+           "|" + "---|" * text + "---:|" * (len(head) - text)]
     out += ["| " + " | ".join(x) + " |" for x in lines]
     return "\n".join(out)
 

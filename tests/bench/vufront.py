@@ -58,6 +58,8 @@ COUNTS = [
     ("vu_instr_per_packet_udp64", ["udp"], 10000),
 ]
 
+ROWS = [row for _, _, got in FLOWS for row in got] + [x[0] for x in COUNTS]
+
 
 @contextlib.contextmanager
 def gateway(ns, tmp, *prefix, args=(), env=None):

@@ -72,6 +72,16 @@ def test_rows_have_groups_and_budgets_have_rows():
         assert any(rows.matches(r, [g]) for r in rows.ROWS), g
 
 
+@pytest.mark.parametrize("name,unit,better,group", [
+    ("vu_instr_per_packet_up_gso", "instructions", "less", "vhost-user"),
+    ("vu_up_cpu_s_per_gb", "s/GB", "less", "vhost-user"),
+    ("limit_tap_frames_per_s", "/s", "more", "limits"),
+    ("whatever", "", "", "other")])
+def test_rows_of_others(name, unit, better, group):
+    row = rows.get(name)
+    assert (row.unit, row.better, row.group) == (unit, better, group)
+
+
 # --- budgets -------------------------------------------------------------------
 
 def verdicts(values):
@@ -321,7 +331,8 @@ def test_ticks(most):
 def test_table(result):
     text = publish.text(result)
     assert "pasta: rr_p50_us: none" in text
-    assert "limit memcpy gbps" in text and "Limits of this machine" in text
+    assert "limit_memcpy_gbps, Gbit/s  80.00" in text
+    assert "What this machine can do at best" in text
     assert "budgets: " in text
     assert "1000-1500" in text
     wide = [x for x in text.splitlines() if x.startswith("median  ")]
