@@ -11,10 +11,11 @@ A guest and a host in network namespaces, IPv4.  Columns:
     veth            the kernel alone
 Rounds are interleaved, so what else the machine does hits all columns alike.
 Trust ratios, never absolute numbers.  With one connection and few cores, latency
-has two modes: a request is answered by a process on the same CPU, or one on
-another that must be woken, as the scheduler happens to place them.  So rr_* is
-the median over several clients a round, is told with its spread, and stands
-beside rr_one_cpu_*, where everything of every column is on one CPU.
+has two modes, which differ by a factor of five: the next process runs on the same
+CPU, or on another that must be woken, as the scheduler happens to place them.  So
+rr_* is the median over eight clients a round, is told with its spread, and stands
+beside rr_one_cpu_* (all processes of every column on one CPU) and rr_two_cpus_*
+(those of the guest on one, those of the host on the other, as with a VM).
 
 Everything is counted while it runs: CPU of processes by the scheduler's clock,
 of the whole box (whoever uses it) by /proc/stat.  UDP is sent flat out, 8900

@@ -16,8 +16,7 @@ import rows
 from place import lab
 
 IPERF_PORT, ECHO_PORT, UDP_PORT = 5001, 5002, 5003
-SLICES = 4      # of one connection: the scheduler places each client anew
-ONE_CPU = 0
+SLICES = 8      # of one connection: the scheduler places each client anew
 
 # rows: what run(col) may return; gateway: only of columns that have flows
 Job = collections.namedtuple("Job", "name rows run gateway")
@@ -156,12 +155,18 @@ def rr(col, kind, secs, conns, slices):
                                     for _ in range(slices)])
 
 
-def rr_one_cpu(col, kind, secs):
-    """No processor is ever woken: what the way itself costs."""
-    with echo(col) as proc, p.on_cpu(ONE_CPU, [proc, *col.procs,
-                                               *col.helpers]):
+def rr_pinned(col, kind, secs, cpus):
+    """The guest's processes on the first CPU, the host's on the last.
+
+    If that is the same, none is ever woken: what the way itself costs.
+    """
+    where = sorted(os.sched_getaffinity(0))[:cpus]
+    if len(where) < cpus:
+        raise Failed("there is one CPU only")
+    with echo(col) as proc, p.on_cpu(where[0], col.helpers), p.on_cpu(
+            where[-1], [proc, *col.procs]):
         return requests_rows(kind, [nb(col, "rr", secs, 1, [
-            "taskset", "-c", ONE_CPU])])
+            "taskset", "-c", where[0]])])
 
 
 def crr(col, secs, workers):
@@ -295,9 +300,10 @@ def mtu_jobs(mtu, t):
             add([f"{kind}_{x}" for x in ("p50_us", "p99_us", "p999_us",
                                          "per_s")],
                 rr, kind, t.requests, n, slices)
-        add([f"rr_one_cpu_{x}" for x in ("p50_us", "p99_us", "p999_us",
+        for kind, cpus in (("rr_one_cpu", 1), ("rr_two_cpus", 2)):
+            add([f"{kind}_{x}" for x in ("p50_us", "p99_us", "p999_us",
                                          "per_s")],
-            rr_one_cpu, "rr_one_cpu", t.requests / 2)
+                rr_pinned, kind, t.requests / 2, cpus)
         for n in (1, 16):
             add([f"crr_{n}_per_s", f"crr_{n}_errors"], crr, t.connects, n)
     for way in rows.WAYS:

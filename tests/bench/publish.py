@@ -17,11 +17,12 @@ SHOWN = (["tcp_up_1_mtu1500_gbps", "tcp_down_1_mtu1500_gbps",
           "tcp_up_8_mtu1500_gbps", "tcp_down_8_mtu1500_gbps"],
          ["tcp_up_1_mtu1500_cpu_box_s_per_gb",
           "tcp_down_1_mtu1500_cpu_box_s_per_gb"],
-         ["rr_p50_us", "rr_p99_us", "crr_1_per_s", "crr_16_per_s"],
+         ["rr_p50_us", "rr_p99_us", "rr_one_cpu_p50_us",
+          "rr_two_cpus_p50_us", "crr_1_per_s", "crr_16_per_s"],
          ["udp_up_1400_pps", "udp_down_1400_pps"],
          ["mem_idle_rss_mib", f"mem_{rows.MANY}_pss_mib"])
 SHOWN_CHARTS = ("tcp-mtu1500", "cpu-box-mtu1500", "rr", "crr", "udp")
-PREFIX = {"tcp": "TCP ", "cpu": "CPU of the whole box, ", "rr": "request, ",
+PREFIX = {"tcp": "TCP ", "cpu": "CPU of the whole box, ", "rr": "request and response, ",
           "crr": "connect, request, close, ", "udp": "UDP ", "memory": ""}
 
 
@@ -48,6 +49,7 @@ def result(run, begun, complete, rounds, args):
         "complete": complete, "columns": run.columns(), "medians": medians,
         "spread": run.spread(), "samples": run.samples,
         "budgets": [x._asdict() for x in rows.evaluate(medians)],
+        "beside": [x._asdict() for x in rows.evaluate(medians, rows.BESIDE)],
         "none": table.reasons(medians, run.why_not)}
 
 
@@ -67,11 +69,18 @@ def one_line(res):
                 if res["rounds"] > 1 else "one round"))
 
 
+def beside(res):
+    lines = table.verdicts([rows.Line(**x) for x in res["beside"]])
+    return "\n".join(["Not counted: latency with fixed CPUs", *lines]
+                     if lines else [])
+
+
 def text(res):
     """What make bench prints."""
     spread, cols = res["spread"], res["columns"]
     parts = [table.values(spread, cols), table.ratios(res["medians"], cols),
              table.budget([rows.Line(**x) for x in res["budgets"]]),
+             beside(res),
              "\n".join(res["none"]),
              f"{one_line(res)}, load before {res['load'][0]:.1f}, "
              f"{res['congestion'] or 'no TCP'}, "
@@ -82,8 +91,10 @@ def text(res):
 # --- what is committed -----------------------------------------------------------
 
 def label(row):
-    group = rows.get(row).group.split("-")[0]
-    return PREFIX.get(group, "") + rows.get(row).label
+    group = rows.get(row).group
+    more = {"rr-one-cpu": ", all on one CPU",
+            "rr-two-cpus": ", guest and host on a CPU each"}.get(group, "")
+    return PREFIX.get(group.split("-")[0], "") + rows.get(row).label + more
 
 
 def readme_table(res):
@@ -115,15 +126,8 @@ def readme_part(res, charts):
     return "\n".join(out + [END])
 
 
-def page(res, charts):
-    """doc/bench/README.md: everything."""
-    spread, cols = res["spread"], res["columns"]
-    pictures = {name for name, _, _ in charts}
-    out = ["# Measurements", "", f"{one_line(res)}. Written by `make bench "
-           "BENCH=--publish`; the smallest and the largest value stand in "
-           "brackets. What the columns are is said in `tests/bench/"
-           "__main__.py`.", "", "## Budgets", ""]
-    out.append(table.markdown(
+def budget_table(lines):
+    return table.markdown(
         ["row", "column", "median", "compared with", "ratio", "budget", ""],
         [[f"`{x['row']}`", x["column"],
           table.number(x["have"], rows.get(x["row"]).digits),
@@ -133,7 +137,21 @@ def page(res, charts):
           else f"{x['ratio']:.2f}",
           f"{x['op']} {x['limit']:g}",
           {True: "met", False: "**missed**", None: "open"}[x["met"]]]
-         for x in res["budgets"]], 2))
+         for x in lines], 2)
+
+
+def page(res, charts):
+    """doc/bench/README.md: everything."""
+    spread, cols = res["spread"], res["columns"]
+    pictures = {name for name, _, _ in charts}
+    out = ["# Measurements", "", f"{one_line(res)}. Written by `make bench "
+           "BENCH=--publish`; the smallest and the largest value stand in "
+           "brackets. What the columns are is said in `tests/bench/"
+           "__main__.py`.", "", "## Budgets", ""]
+    out.append(budget_table(res["budgets"]))
+    if res["beside"]:
+        out += ["", "Not counted, latency with fixed CPUs, where the scheduler "
+                "has no choice:", "", budget_table(res["beside"])]
     for g, names in table.groups(spread):
         if g.name.startswith(table.UNWORTHY) and not table.worthy(
                 spread, names):

@@ -2,7 +2,8 @@
 import rows
 
 # Groups of which the ratio to the bridge and to the best peer is told
-RATIOS = ("tcp-mtu1500", "cpu-box-mtu1500", "rr", "rr64", "crr", "udp")
+RATIOS = ("tcp-mtu1500", "cpu-box-mtu1500", "rr", "rr64", "rr-one-cpu",
+          "rr-two-cpus", "crr", "udp")
 # Groups that only the files have: a terminal has an end
 DETAILS = ("cpu-gateway-mtu9000", "cpu-gateway-mtu65520", "cpu-agent-mtu9000",
            "cpu-agent-mtu65520", "cpu-load", "retransmits")
@@ -119,11 +120,15 @@ def compared(line):
     return f"{have} to {base} {row.unit} of {line.of}: {ratio}, {limit}"
 
 
+def verdicts(lines):
+    return [f"{verdict(x):6}  {x.column:9} {x.row}: {compared(x)}"
+            for x in lines]
+
+
 def budget(lines):
     if not lines:
         return ""
-    out = [f"{verdict(x):6}  {x.column:9} {x.row}: {compared(x)}"
-           for x in lines]
+    out = verdicts(lines)
     count = {k: sum(1 for x in lines if x.met is k)
              for k in (True, False, None)}
     out.append(f"budgets: {count[True]} met, {count[False]} missed" + (

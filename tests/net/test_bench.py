@@ -118,6 +118,16 @@ def test_loss_is_that_of_whom_most_came_from():
     assert verdicts(values)["ours", "udp_up_64_loss_pct", "pasta"].met
 
 
+def test_fixed_cpus_are_beside_the_budgets():
+    assert {(b.column, b.rows[0], b.limit) for b in rows.BESIDE} >= {
+        ("ours", "rr_one_cpu_p50_us", 1.4),
+        ("ours-tap", "rr_two_cpus_p99_us", 1)}
+    values = {"rr_two_cpus_p50_us": {"ours": 14.1, "bridge-offload": 10}}
+    assert not rows.evaluate(values)
+    line, = rows.evaluate(values, rows.BESIDE)
+    assert (line.column, line.met) == ("ours", False)
+
+
 @pytest.mark.parametrize("have,met", [(5.99, True), (6, True), (6.01, False)])
 def test_fixed_budget(have, met):
     row = "mem_idle_rss_mib"
