@@ -60,6 +60,10 @@ static void input_ip(struct netif *n, const struct link_vnet *vh,
 			 .ip_head = have - ETH_HDR_LEN };
 	int rest = 0;
 
+	if (n->link->keeps) {
+		p.frame = iov;
+		p.nframe = cnt;
+	}
 	all[0].iov_base = head + ETH_HDR_LEN;
 	all[0].iov_len = p.ip_head;
 	if (have < len)
@@ -118,6 +122,8 @@ static void netif_input_done(struct link *l)
 {
 	struct netif *n = l->user;
 
+	if (n->l4_done)
+		n->l4_done(n->l4_done_arg);
 	if (n->batch)
 		n->batch(n->arg);
 	netif_flush(n);
@@ -153,6 +159,12 @@ void netif_set_l4(struct netif *n, enum netif_l4 which,
 	ASSERT(which < NETIF_L4_NUM);
 	n->l4[which] = input;
 	n->l4_arg[which] = arg;
+}
+
+void netif_set_l4_done(struct netif *n, void (*done)(void *arg), void *arg)
+{
+	n->l4_done = done;
+	n->l4_done_arg = arg;
 }
 
 static void unhook(struct link *l)

@@ -65,6 +65,9 @@ struct netif_conf {
  * @len:	Bytes in @iov
  * @ip:		The packet from its IP header on, safe for @ip_head bytes: what
  *		an ICMP error quotes
+ * @frame:	All of the frame it came in, @nframe pieces of the link's: stays
+ *		as it is until the end of the batch. NULL if the link promises
+ *		nothing of that kind, or it came in pieces
  * @was_frag:	It came with a fragment header, or in pieces
  * @df:		Nobody on the way may cut it
  *
@@ -81,6 +84,8 @@ struct pkt {
 	size_t len;
 	const uint8_t *ip;
 	size_t ip_head, ip_len;
+	const struct iovec *frame;
+	int nframe;
 	bool was_frag, df;
 };
 
@@ -108,6 +113,8 @@ struct netif {
 	struct timerq *tq;
 	void (*l4[NETIF_L4_NUM])(void *arg, const struct pkt *p);
 	void *l4_arg[NETIF_L4_NUM];
+	void (*l4_done)(void *arg);	/* the same, of the first to know */
+	void *l4_done_arg;
 	void (*batch)(void *arg);	/* the end of a batch of input */
 	void (*room)(void *arg);	/* a full link has drained */
 	void (*updown)(void *arg, bool up);
@@ -135,6 +142,9 @@ void netif_done(struct netif *n);
 /** netif_set_l4() - Install the handler of an upper layer */
 void netif_set_l4(struct netif *n, enum netif_l4 which,
 		  void (*input)(void *arg, const struct pkt *p), void *arg);
+
+/** netif_set_l4_done() - Be told, before @batch, that a batch of input is over */
+void netif_set_l4_done(struct netif *n, void (*done)(void *arg), void *arg);
 
 /** netif_attach() - Use this link from now on, in place of any other
  *

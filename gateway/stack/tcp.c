@@ -208,6 +208,7 @@ static void forget(struct tcp *c)
 	timer_del(c->ts->netif->tq, &c->timer);
 	c->rtx_due = c->life_due = c->ack_due = 0;
 	tcp_ooo_drop(c);
+	tcp_gather_drop(c);
 }
 
 static void bury(struct tcp *c)
@@ -338,6 +339,7 @@ bool tcp_flush(struct tcp_stack *ts)
 	struct tcp *c;
 
 	ASSERT(!ts->flushing);
+	tcp_gather_clear(ts);	/* of a link that went down within a batch */
 	ts->flushing = true;
 	ts->flushes++;
 	reap(ts);
@@ -414,6 +416,7 @@ struct tcp_stack *tcp_stack_new(struct netif *n, const struct tcp_conf *conf,
 	if (hash_init(&ts->hash, conf->max_conns, tuple_eq, ts))
 		goto no_hash;
 	netif_set_l4(n, NETIF_L4_TCP, tcp_input, ts);
+	netif_set_l4_done(n, tcp_gather_done, ts);
 	return ts;
 
 no_hash:
@@ -438,6 +441,7 @@ void tcp_stack_free(struct tcp_stack *ts)
 	tcp_each(ts, unarm, NULL);
 	timer_del(ts->netif->tq, &ts->tw_timer);
 	netif_set_l4(ts->netif, NETIF_L4_TCP, NULL, NULL);
+	netif_set_l4_done(ts->netif, NULL, NULL);
 	hash_done(&ts->hash);
 	slab_done(&ts->slab);
 	tcp_ooo_free(ts->ooo);

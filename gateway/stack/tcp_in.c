@@ -312,6 +312,8 @@ ssize_t tcp_deliver(struct tcp *c, const struct iovec *iov, int n, size_t len)
 		return -ECONNABORTED;
 	}
 	ASSERT((size_t)took <= len);
+	if ((size_t)took < len)
+		count_inc(tcp_recv_short);
 	c->rcv_nxt += (uint32_t)took;
 	c->rcv_adv = seq_max(c->rcv_adv, c->rcv_nxt);
 	c->do_window = true;
@@ -336,9 +338,7 @@ static void in_order(struct tcp *c, const struct tcp_seg *s, size_t skip,
 	took = tcp_deliver(c, iov, n, len - skip);
 	if (took < 0)
 		return;
-	if ((size_t)took < len - skip)
-		count_inc(tcp_recv_short);
-	else if (c->nooo)
+	if ((size_t)took == len - skip && c->nooo)
 		tcp_ooo_deliver(c);
 }
 
@@ -417,6 +417,8 @@ void tcp_fin_check(struct tcp *c)
 /* The sixth and later steps */
 static void in_rest(struct tcp *c, const struct tcp_seg *s)
 {
+	if (tcp_gather_put(c, s))
+		return;
 	if (may_recv(c))
 		in_text(c, s);
 	else if (s->len)
@@ -482,6 +484,8 @@ static void in_conn(struct tcp *c, const struct tcp_seg *s)
 	uint8_t flags = s->h.flags;
 	struct tcp_seg t;
 
+	if (c->gather && !tcp_gather_goes_on(c, s) && tcp_gather_end(c))
+		return;
 	if (is_crossed(c, s)) {
 		t = behind_syn(s);
 		s = &t;

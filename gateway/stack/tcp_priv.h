@@ -18,6 +18,7 @@
  *	tcp_sack.c	scoreboard of what the guest has, beyond snd_una
  *	tcp_ooo.c	segments that came too early
  *	tcp_cong.c	congestion window, if it is configured
+ *	tcp_gather.c	payload of a batch, for one @recv
  *	tcp_delay.c	which ACKs wait for the answer that they can go with
  *	tcp_out.c	everything that is sent
  *	tcp_timer.c	deadlines
@@ -38,6 +39,8 @@
 #define TCP_RTO_SYN_LOST_MS	3000	/* RFC 6298 5.7 */
 #define TCP_TIME_WAIT_NS	(10 * NS_PER_S)
 #define TCP_FIN_WAIT_NS		(60 * NS_PER_S)
+#define TCP_GATHER		8	/* connections that gather at once */
+#define TCP_GATHER_IOV		64	/* and segments of each: 90 KiB */
 #define TCP_DELACK_MS		10	/* see tcp_delay.c */
 #define TCP_DELACK_CLEAN	16
 #define TCP_DELACK_DESTS	256
@@ -113,6 +116,8 @@ enum tcp_recovery {
  * @mss:	Payload of a full segment to the guest, options allowed for
  * @mss_own:	What we announced
  * @sacked:	Scoreboard: sorted, disjoint, between @snd_una and @snd_max
+ * @gather:	Where payload waits for the end of the batch, index + 1; 0 if
+ *		none does
  * @ask_ms:	When the guest's first segment since our last came
  * @asked:	Segments with payload since then, saturated
  * @clean:	Exchanges in a row that a delayed ACK would have served
@@ -144,7 +149,7 @@ struct tcp {
 	uint8_t snd_shift, rcv_shift;
 	uint8_t retries, backoff, dupacks, nsacked;
 	uint8_t ooo, nooo;
-	uint8_t asked, clean;
+	uint8_t asked, clean, gather;
 
 	bool accepted : 1;	/* our initial sequence number is chosen */
 	bool active : 1;	/* by tcp_connect() */
@@ -176,6 +181,18 @@ struct tcp_list {
 struct tcp_ooo;
 
 /**
+ * struct tcp_gather - Payload in order that @recv has not been offered yet
+ * @c:		NULL if this place is free
+ * @len:	Bytes, which begin at the connection's rcv_nxt
+ */
+struct tcp_gather {
+	struct tcp *c;
+	size_t len;
+	int n;
+	struct iovec iov[TCP_GATHER_IOV];
+};
+
+/**
  * struct tcp_dest - What connections to one destination were like
  * @clean:	As of struct tcp, with which a new connection begins
  * @clean_fin:	The same, of FINs that were answered by one
@@ -201,6 +218,8 @@ struct tcp_stack {
 	struct timer tw_timer;
 	struct tcp_ooo *ooo;
 	struct tcp_dest dest[TCP_DELACK_DESTS];
+	struct tcp_gather gather[TCP_GATHER];
+	unsigned int gather_next;	/* whose turn it is to make room */
 	void (*wake)(void *arg);
 	void *wake_arg;
 	uint32_t flushes;
@@ -408,6 +427,33 @@ void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end);
  */
 unsigned int tcp_ooo_blocks(const struct tcp *c, struct tcp_range *out,
 			    unsigned int max);
+
+/* tcp_gather.c */
+
+/** tcp_gather_goes_on() - Whether a segment only adds to the payload in order */
+bool tcp_gather_goes_on(const struct tcp *c, const struct tcp_seg *s);
+
+/** tcp_gather_put() - Keep its payload for the end of the batch
+ *
+ * Return: false if it is to be offered now, in the usual way
+ */
+bool tcp_gather_put(struct tcp *c, const struct tcp_seg *s);
+
+/**
+ * tcp_gather_end() - Offer what a connection has gathered
+ *
+ * Return: 0; -ECONNABORTED if that has ended the connection
+ */
+int tcp_gather_end(struct tcp *c);
+
+/** tcp_gather_done() - The same for all; @arg is the stack */
+void tcp_gather_done(void *arg);
+
+/** tcp_gather_drop() - Forget it: it comes again, or nobody wants it */
+void tcp_gather_drop(struct tcp *c);
+
+/** tcp_gather_clear() - Forget all: the frames may be gone */
+void tcp_gather_clear(struct tcp_stack *ts);
 
 /* tcp_delay.c */
 

@@ -12,6 +12,8 @@
  * struct framer - Cuts a byte stream into records: u32 big-endian length, data
  * @hold:	The start of a record whose rest has not come yet; owned by the
  *		caller, @cap bytes
+ * @spare:	NULL; or a second such place, and then a record stays where it
+ *		is until the input after the next: they take turns
  * @cap:	At least @max + 4
  * @have:	Bytes in @hold
  * @min:	Shortest record accepted, apart from 0 if @keepalive
@@ -26,7 +28,7 @@
  * moves its tail to the front before each read(), and works on guest memory.
  */
 struct framer {
-	uint8_t *hold;
+	uint8_t *hold, *spare;
 	size_t cap, have, min, max;
 	size_t taken;
 	bool keepalive;

@@ -95,6 +95,8 @@ struct link_ops {
  * @can_send:	LINK_F_* that the peer accepts from us
  * @can_recv:	LINK_F_* that we told the peer to send if it likes
  * @max_frame:	Longest frame that may be sent
+ * @keeps:	A frame that @input got stays where it is, and unchanged by
+ *		the link, until @input_done: it may be used until then
  * @is_down:	Set by link_down()
  * @full:	-EAGAIN was returned and drained() is still to come
  */
@@ -108,7 +110,7 @@ struct link {
 	void *user, *owner;
 	uint32_t can_send, can_recv;
 	size_t max_frame;
-	bool is_down, full;
+	bool keeps, is_down, full;
 };
 
 /**

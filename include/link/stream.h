@@ -43,6 +43,8 @@ struct stream_ops {
  * @down:	The stream is gone, -errno (-ECONNRESET at an end of stream that
  *		nobody asked for; 0 when both directions have ended in order);
  *		called once
+ * @keeps:	Input stays where it is until @input_done, which is called
+ *		after each @input
  */
 struct stream {
 	const struct stream_ops *ops;
@@ -52,7 +54,7 @@ struct stream {
 	void (*eof)(struct stream *s);
 	void (*down)(struct stream *s, int why);
 	void *user;
-	bool is_down, full;
+	bool keeps, is_down, full;
 };
 
 /** stream_send() - All of it or nothing: 0; -EAGAIN when full; -ENOTCONN;

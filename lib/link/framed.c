@@ -187,7 +187,8 @@ static void framed_close(struct link *l)
 		stream_close(f->stream);
 	f->stream = NULL;
 	free(f->framer.hold);
-	f->framer.hold = NULL;
+	free(f->framer.spare);
+	f->framer.hold = f->framer.spare = NULL;
 }
 
 static const struct link_ops framed_ops = {
@@ -563,6 +564,8 @@ int framed_init(struct framed *f, struct stream *s, struct timerq *tq,
 	f->link.max_frame = (size_t)cfg->mtu + LINK_FRAME_MIN + VLAN_TAG;
 	f->link.is_down = f->link.full = false;
 	f->framer.hold = malloc(f->framer.cap);
+	f->framer.spare = s->keeps ? malloc(f->framer.cap) : NULL;
+	f->link.keeps = f->framer.spare != NULL;
 	s->input = framed_input;
 	s->input_done = framed_input_done;
 	s->drained = framed_drained;

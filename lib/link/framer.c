@@ -125,6 +125,10 @@ static int deliver(struct framer *f, struct cursor *c, size_t held, size_t len,
 		more = 0;
 	}
 	f->have = 0;
+	if (n && f->spare) {	/* what comes next must not overwrite it */
+		f->hold = f->spare;
+		f->spare = data - PREFIX;
+	}
 	return record(rec, n + more, len, arg);
 }
 

@@ -362,6 +362,7 @@ int stream_fd_init(struct stream_fd *s, struct ev *ev, int fd, size_t rx_cap,
 	};
 	s->stream.ops = &fd_ops;
 	s->stream.is_down = s->stream.full = false;
+	s->stream.keeps = true;
 	s->rx = malloc(rx_cap);
 	s->tx = malloc(tx_cap);
 	if (s->rx && s->tx)

@@ -260,6 +260,50 @@ static void test_stop(void **state)
 	}
 }
 
+/* Where the records of one input lie */
+static struct {
+	struct iovec iov[8];
+	size_t n;
+} seen;
+
+static int on_seen(const struct iovec *iov, int n, size_t len, void *arg)
+{
+	(void)len;
+	(void)arg;
+	for (int i = 0; i < n; i++)
+		seen.iov[seen.n++] = iov[i];
+	return 0;
+}
+
+/* With a spare place, a record that was cut outlives the rest of its input */
+static void test_spare(void **state)
+{
+	uint8_t in[3 * 104], got[200];
+	struct framer f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(in); i++)
+		in[i] = i % 104 < 3 ? 0 : i % 104 == 3 ? 100 : (uint8_t)i;
+	for (size_t cut = 1; cut < 104; cut++) {
+		struct iovec a = { in, cut };
+		struct iovec b = { in + cut, 2 * 104 };
+
+		framer_init(&f, false);
+		f.spare = malloc(f.cap);
+		assert_non_null(f.spare);
+		seen.n = 0;
+		framer_input(&f, &a, 1, on_seen, NULL);
+		framer_input(&f, &b, 1, on_seen, NULL);
+		assert_int_equal(iov_len(seen.iov, (int)seen.n), 200);
+		iov_copy_out(seen.iov, (int)seen.n, 0, got, 200);
+		assert_memory_equal(got, in + 4, 100);
+		assert_memory_equal(got + 100, in + 108, 100);
+		assert_int_equal(f.have, cut);
+		free(f.hold);
+		free(f.spare);
+	}
+}
+
 int framer_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -269,6 +313,7 @@ int framer_test(void)
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_head),
 		cmocka_unit_test(test_stop),
+		cmocka_unit_test(test_spare),
 	};
 
 	return cmocka_run_group_tests_name("framer", tests, NULL, NULL);

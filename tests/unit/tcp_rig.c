@@ -56,6 +56,7 @@ static ssize_t op_recv(void *arg, struct tcp *c, const struct iovec *iov, int n,
 	assert_int_equal(iov_len(iov, n), len);
 	assert_true(len > 0);
 	assert_false(k->got_fin || k->closed);
+	k->recvs++;
 	if (k->abort_in_recv)
 		tcp_abort(c);
 	if (k->fail_recv)
@@ -323,6 +324,28 @@ void rig_in_only(struct rig *r, const struct rig_seg *s)
 	else
 		memlink_deliver(&r->link, &vh, exact, len);
 	free(exact);
+}
+
+void rig_in_batch(struct rig *r, const struct rig_seg *s, size_t n, bool done)
+{
+	static uint8_t buf[LINK_FRAME_MAX];
+	uint8_t **frame = calloc(n, sizeof(*frame));
+	struct link_vnet vh;
+	struct iovec iov;
+
+	assert_non_null(frame);
+	for (size_t i = 0; i < n; i++) {
+		iov.iov_len = rig_frame(r, &s[i], buf, sizeof(buf), &vh);
+		iov.iov_base = frame[i] = malloc(iov.iov_len);
+		assert_non_null(frame[i]);
+		memcpy(frame[i], buf, iov.iov_len);
+		link_input(&r->link.link, &vh, &iov, 1);
+	}
+	if (done)
+		link_input_done(&r->link.link);
+	for (size_t i = 0; i < n; i++)
+		free(frame[i]);
+	free(frame);
 }
 
 void rig_in(struct rig *r, const struct rig_seg *s)

@@ -71,7 +71,7 @@ struct rig_conn {
 	uint64_t tx_len;	/* offered in all, acknowledged included */
 	bool tx_eof, got_fin, closed, opened;
 	int why, fail_recv, fail_peek;
-	unsigned int peeks, closes;
+	unsigned int peeks, recvs, closes;
 	bool abort_in_peek, abort_in_recv, abort_in_connected;
 	bool connected;
 	size_t recv_max;	/* take at most so much at once; 0: no limit */
@@ -103,6 +103,12 @@ void rig_in(struct rig *r, const struct rig_seg *s);
 
 /** rig_in_only() - The same without the flush */
 void rig_in_only(struct rig *r, const struct rig_seg *s);
+
+/**
+ * rig_in_batch() - Several in one batch of a link that keeps its frames
+ * @done:	The link says that the batch is over; else it goes down
+ */
+void rig_in_batch(struct rig *r, const struct rig_seg *s, size_t n, bool done);
 
 /** rig_flush() - Flush until nothing is pending */
 void rig_flush(struct rig *r);
