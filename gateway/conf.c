@@ -36,6 +36,7 @@ void conf_init(struct gw_conf *c)
 		.guest_cid = CONF_GUEST_CID,
 		.pool4_plen = 11,
 		.pool6_plen = 48,
+		.net = { .nud = true },
 		.mtu = PROTO_MTU,
 		.dns_timeout_ms = 2000,
 		.max_conns = CONF_CONNS_DEFAULT,

@@ -239,7 +239,7 @@ static void to_frag(struct netif *n, const struct frag_piece *f,
 		count_inc(drop_ip_vnet_csum);
 		return;
 	}
-	neigh_learn(n);
+	neigh_learn(n, ipaddr_is4(&p->dst));
 	cnt = trim(iov, cnt, at, len);
 	frag_input(n, f, iov, cnt, len);
 }
@@ -295,7 +295,7 @@ static void input4(struct netif *n, struct pkt *p, struct iovec *iov, int cnt)
 	}
 	if (!source_ok(n, p) || !dest4_ok(n, &p->dst))
 		return;
-	neigh_learn(n);
+	neigh_learn(n, true);
 	dispatch(n, p);
 }
 
@@ -374,7 +374,7 @@ static void input6(struct netif *n, struct pkt *p, struct iovec *iov, int cnt)
 		return;
 	if (!source_ok(n, p) || !dest6_ok(n, &p->dst))
 		return;
-	neigh_learn(n);
+	neigh_learn(n, false);
 	dispatch(n, p);
 }
 

@@ -22,11 +22,13 @@
  * @ttl:	0 means 64
  * @tos:	Traffic class
  * @df:		Never fragment: -EMSGSIZE instead
+ * @direct:	Send now, even if it is not known where the guest is: this is how
+ *		to find out
  */
 struct ip_args {
 	struct ipaddr src, dst;
 	uint8_t proto, ttl, tos;
-	bool df;
+	bool df, direct;
 };
 
 /**

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "base/wr.h"
 #include "gateway/stack/ip.h"
+#include "gateway/stack/nud.h"
 #include "gateway/wire/csum.h"
 #include "gateway/wire/eth.h"
 #include "gateway/wire/ip4.h"
@@ -196,6 +197,18 @@ static uint8_t gso_type(const struct ip_args *a)
 	return ipaddr_is4(&a->src) ? LINK_VNET_GSO_TCPV4 : LINK_VNET_GSO_TCPV6;
 }
 
+/* The frame waits, and the room goes back; that is as good as sent */
+static int hold_room(struct netif *n, struct ip_room *r,
+		     const struct link_vnet *vh, size_t len)
+{
+	struct iovec iov[LINK_IOV_MAX];
+	int cnt = iov_slice(r->room.iov, r->room.n, 0, len, iov, LINK_IOV_MAX);
+
+	ASSERT(cnt >= 0);
+	nud_hold(n, ipaddr_is4(&r->args.dst), vh, iov, cnt);
+	return link_commit(n->link, &r->room, NULL, 0);
+}
+
 int ip_commit(struct netif *n, struct ip_room *r, size_t pay_len,
 	      uint16_t csum_off, uint16_t gso_size)
 {
@@ -218,7 +231,10 @@ int ip_commit(struct netif *n, struct ip_room *r, size_t pay_len,
 		vh.gso_size = gso_size;
 		vh.hdr_len = (uint16_t)(hlen + r->l4_hlen);
 	}
-	rc = link_commit(n->link, &r->room, &vh, hlen + c.len);
+	if (nud_ready(n, ipaddr_is4(&r->args.dst)))
+		rc = link_commit(n->link, &r->room, &vh, hlen + c.len);
+	else
+		rc = hold_room(n, r, &vh, hlen + c.len);
 	if (rc == 0)
 		count_inc(tx_packets);
 	return rc;
@@ -257,7 +273,11 @@ static int send_cut(struct netif *n, const struct ip_args *a,
 	out[0].iov_len = wr_len(&w);
 	k = iov_slice(l4, cnt, c->off, c->len, out + 1, LINK_IOV_MAX + 1);
 	ASSERT(k >= 0);
-	return link_send(n->link, vh, out, k + 1);
+	if (a->direct || !netif_is_guest(n, &a->dst) ||
+	    nud_ready(n, ipaddr_is4(&a->dst)))
+		return link_send(n->link, vh, out, k + 1);
+	nud_hold(n, ipaddr_is4(&a->dst), vh, out, k + 1);
+	return 0;
 }
 
 static int send_fragments(struct netif *n, const struct ip_args *a,

@@ -4,14 +4,34 @@
 #include "gateway/stack/netif.h"
 
 /*
- * neigh - the guest's MAC, and neighbour discovery (RFC 4861)
+ * neigh - the guest's MAC, and the messages of neighbour discovery (RFC 4861)
  *
- * There is one neighbour, the guest; its MAC is that of its latest valid frame,
- * so nothing is ever asked, and nothing expires.
+ * There is one neighbour, the guest; its MAC is that of its latest valid frame.
+ * Whether it still hears us is the affair of nud.h.
  */
 
-/** neigh_learn() - The frame being handled is valid: its sender is the guest */
-void neigh_learn(struct netif *n);
+#define NEIGH_DEFEND_NS	(10 * NS_PER_S)	/* RFC 5227 2.4: DEFEND_INTERVAL */
+
+/** neigh_learn() - The frame being handled is valid: its sender is the guest
+ *
+ * @v4:		Family of what is in it
+ */
+void neigh_learn(struct netif *n, bool v4);
+
+/** neigh_may_defend() - Whether to contradict who claims the gateway's address
+ *
+ * True once in NEIGH_DEFEND_NS and family; then it is logged, too.
+ */
+bool neigh_may_defend(struct netif *n, bool v4);
+
+/** neigh_solicit() - Ask for the guest's MAC: where it was last seen, or @to_all
+ *
+ * Return: 0; as ip_send()
+ */
+int neigh_solicit(struct netif *n, bool to_all);
+
+/** neigh_announce() - Say whose the gateway's address is (RFC 4861 7.2.6) */
+void neigh_announce(struct netif *n);
 
 /** neigh_is_ndp() - Whether an ICMPv6 type belongs to neighbour discovery */
 bool neigh_is_ndp(uint8_t type);
@@ -23,6 +43,7 @@ bool neigh_is_ndp(uint8_t type);
  *
  * The gateway answers for every address but the guest's own.  A solicitation
  * that detects duplicates is answered only if it is for the gateway's address.
+ * Who claims that address is told otherwise, once in 10 s.
  */
 void neigh_input(struct netif *n, const struct pkt *p);
 

@@ -8,7 +8,9 @@
 #include "gateway/stack/arp.h"
 #include "gateway/stack/frag.h"
 #include "gateway/stack/ip.h"
+#include "gateway/stack/neigh.h"
 #include "gateway/stack/netif.h"
+#include "gateway/stack/nud.h"
 #include "gateway/wire/csum.h"
 #include "gateway/wire/eth.h"
 
@@ -144,12 +146,14 @@ int netif_init(struct netif *n, const struct netif_conf *conf,
 	*n = (struct netif){ .conf = *conf, .tq = tq, .ident4 = 1,
 			     .ident6 = 1 };
 	memcpy(n->peer_mac, conf->guest_mac, sizeof(n->peer_mac));
+	nud_start(n);
 	return 0;
 }
 
 void netif_done(struct netif *n)
 {
 	frag_done(n);
+	nud_stop(n);
 	n->link = NULL;
 }
 
@@ -174,6 +178,19 @@ static void unhook(struct link *l)
 	l->drained = NULL;
 }
 
+/*
+ * A guest that was there before may know another MAC (RFC 5227 2.3, RFC 4861
+ * 7.2.6).  Once is enough: the link loses nothing.
+ */
+static void announce(struct netif *n)
+{
+	if (n->conf.v4)
+		arp_announce(n);
+	if (n->conf.v6)
+		neigh_announce(n);
+	netif_flush(n);
+}
+
 void netif_attach(struct netif *n, struct link *l)
 {
 	if (n->link && n->link != l)
@@ -184,6 +201,9 @@ void netif_attach(struct netif *n, struct link *l)
 	l->input_done = netif_input_done;
 	l->drained = netif_drained;
 	memcpy(n->peer_mac, n->conf.guest_mac, sizeof(n->peer_mac));
+	nud_start(n);
+	if (n->conf.nud)
+		announce(n);
 	if (n->updown)
 		n->updown(n->arg, true);
 }
@@ -194,6 +214,7 @@ void netif_detach(struct netif *n)
 		return;
 	unhook(n->link);
 	n->link = NULL;
+	nud_stop(n);
 	if (n->updown)
 		n->updown(n->arg, false);
 }

@@ -27,13 +27,15 @@
  *
  * Upwards there are only function pointers, installed by netif_set_l4().
  * Sending to the guest needs no neighbour resolution on the fast path: the
- * guest's MAC is that of its latest valid frame, at first the configured one.
+ * guest's MAC is that of its latest valid frame, at first the configured one;
+ * nud.h is about a guest that has gone or moved.
  *
  * A netif lives as long as the sandbox; links come and go.  Without a link,
  * output fails with -ENOTCONN.
  */
 
 #define NETIF_HEAD	256	/* Ethernet, IPv6 and TCP, with options */
+#define NUD_QUEUE	3	/* see nud.h */
 
 /**
  * struct netif_conf - Addresses of one guest; all fixed for its life
@@ -42,11 +44,13 @@
  * @mtu:	IP MTU of the link
  * @v4:		IPv4 is active: @gw4, @guest4 and @plen4 are set
  * @v6:		IPv6 is active
+ * @nud:	Speak up: announce ourselves, and find out whether the guest is
+ *		there (nud.h); else only answer
  */
 struct netif_conf {
 	uint8_t mac[6], guest_mac[6];
 	uint16_t mtu;
-	bool v4, v6;
+	bool v4, v6, nud;
 	struct ipaddr gw4, guest4, gw6, guest6;
 	uint8_t plen4, plen6;
 };
@@ -106,6 +110,30 @@ enum netif_l4 {
 struct netif;
 struct frag;
 struct icmp;
+struct nud_frame;
+
+enum nud_state {
+	NUD_STALE,
+	NUD_REACHABLE,
+	NUD_DELAY,
+	NUD_PROBE,
+	NUD_INCOMPLETE,
+	NUD_FAILED,
+	NUD_NUM,
+};
+
+/**
+ * struct nud_entry - What is known of the guest's presence; see nud.h
+ * @asked:	Requests in this state
+ * @reachable_ns: Until then it is REACHABLE, whatever @state says
+ * @due_ns:	End of DELAY, next request of PROBE and INCOMPLETE
+ */
+struct nud_entry {
+	enum nud_state state;
+	uint8_t asked, nqueue;
+	uint64_t reachable_ns, due_ns;
+	struct nud_frame *queue[NUD_QUEUE];
+};
 
 struct netif {
 	struct netif_conf conf;
@@ -125,6 +153,9 @@ struct netif {
 	uint32_t ident6;
 	uint8_t peer_mac[6];		/* where our frames go */
 	uint8_t rx_mac[6];		/* sender of the frame being handled */
+	struct nud_entry nud[2];	/* of IPv6, of IPv4 */
+	struct timer nud_timer;
+	uint64_t defended_ns[2];	/* when our address was, of IPv6, IPv4 */
 };
 
 /**

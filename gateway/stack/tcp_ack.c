@@ -3,6 +3,7 @@
 
 #include "base/count.h"
 #include "base/util.h"
+#include "gateway/stack/nud.h"
 
 COUNT(tcp_dup_acks, "duplicate ACKs from the guest");
 COUNT(drop_tcp_ack_unsent, "ACKs of data that was never sent");
@@ -114,6 +115,7 @@ static void new_ack(struct tcp *c, const struct tcp_seg *s)
 
 	c->snd_una = s->h.ack;
 	c->acked += n - fin;
+	nud_confirm(c->ts->netif, ipaddr_is4(&c->tuple.guest));
 	tcp_rtt_of(c, s);
 	tcp_sack_trim(c);
 	recovery_progress(c, n);

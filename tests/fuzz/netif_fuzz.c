@@ -19,12 +19,14 @@
  * 12 of header, then a frame.  Bit 0 of the settings repairs IPv4 header
  * checksums and vouches for those of upper layers, so that the fuzzer gets past
  * them; bits 1 to 3 say in what pieces a frame comes; bit 4 lets no offload pass;
- * after each record the clock moves on.
+ * bit 5 lets the gateway ask whether the guest is there; after each record the
+ * clock moves on.
  */
 
 #define FIX	1
 #define PIECES(s)	((s) >> 1 & 7)
 #define PLAIN	16
+#define NUD	32
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -173,6 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct udp u;
 
 	conf_init(&conf);
+	conf.nud = set & NUD;
 	if (timerq_init(&tq, 4))
 		return 0;
 	memset(&mem, 0, sizeof(mem));

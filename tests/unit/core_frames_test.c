@@ -612,6 +612,7 @@ static void set_up(uint64_t seed)
 	conf.no_peek_off = one_in(3);
 	conf.reno = one_in(2);
 	conf.endpoint_independent = one_in(2);
+	conf.nud = !one_in(4);
 	fr.deaf = one_in(8);
 	for (size_t i = 0; i < 8; i++) {
 		fr.addr4[i] = core_addr(addr4[i]);

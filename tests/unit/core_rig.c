@@ -138,6 +138,7 @@ static void make_netif(struct core *c)
 {
 	const struct netif_conf nc = {
 		.mtu = 1500, .v4 = true, .v6 = true, .plen4 = 30, .plen6 = 64,
+		.nud = c->conf.nud,
 		.gw4 = core_addr(CORE_GW4), .guest4 = core_addr(CORE_GUEST4),
 		.gw6 = core_addr(CORE_GW6), .guest6 = core_addr(CORE_GUEST6),
 		.mac = { 2, 0x6d, 0x73, 0, 0, 1 },

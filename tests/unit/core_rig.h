@@ -65,7 +65,7 @@ struct core_conf {
 	uint32_t (*roll)(uint32_t below);
 	void (*peer)(struct memlink *m, const struct link_vnet *vh,
 		     const uint8_t *frame, size_t len);
-	bool no_peek_off, reno, endpoint_independent;
+	bool no_peek_off, reno, endpoint_independent, nud;
 };
 
 struct core {

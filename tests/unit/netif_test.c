@@ -507,7 +507,8 @@ static void arp(void **state)
 		  "drop_arp_target" },
 		{ "group", 1, G4, "224.0.0.1", false, "drop_arp_target" },
 		{ "spoofed", 1, FAR4, GW4, false, "drop_arp_source" },
-		{ "as gateway", 1, GW4, GW4, false, "drop_arp_source" },
+		{ "spoofed near", 1, "100.96.0.3", GW4, false,
+		  "drop_arp_source" },
 		{ "probe gateway", 1, "0.0.0.0", GW4, false, NULL },
 		{ "probe own", 1, "0.0.0.0", G4, false, "drop_arp_probe" },
 		{ "probe other", 1, "0.0.0.0", FAR4, false, "drop_arp_probe" },
@@ -607,12 +608,12 @@ static void ndp(void **state)
 		{ "dad ll", NS_, "::", SOL2, LL6, 0, 255, "drop_ndp_dad" },
 		{ "dad with option", NS_, "::", SOL, GW6, 1, 255,
 		  "drop_ndp_malformed" },
+		{ "dad to all", NS_, "::", "ff02::1", GW6, 0, 255,
+		  "drop_ndp_malformed" },
 		{ "dad unicast", NS_, "::", GW6, GW6, 0, 255,
 		  "drop_ndp_malformed" },
 		{ "advert", NA_, G6, "ff02::1", G6, 1, 255, "" },
 		{ "advert of ll", NA_, LL6, GW6, LL6, 1, 255, "" },
-		{ "advert of us", NA_, G6, "ff02::1", GW6, 1, 255,
-		  "drop_ndp_target" },
 	};
 	uint8_t b[256];
 
