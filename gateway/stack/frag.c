@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,11 +8,21 @@
 #include "base/util.h"
 #include "base/wr.h"
 #include "gateway/stack/frag.h"
+#include "gateway/stack/icmp.h"
 #include "gateway/stack/ip.h"
+#include "gateway/wire/icmp6.h"
 #include "gateway/wire/ip4.h"
 #include "gateway/wire/ip6.h"
+#include "gateway/wire/tcp.h"
+#include "gateway/wire/udp.h"
 
-#define HEADROOM	IP6_HDR_LEN	/* for the rebuilt header */
+#define HEADROOM	(IP6_HDR_LEN + IP6_FRAG_LEN)	/* for rebuilt headers */
+#define PLEN_AT		4	/* where an IPv6 header has its payload length */
+
+/* Bit by bit, the values of ECN (RFC 3168 5) that pieces came with */
+#define ECN_MASK	3
+#define ECN_NOT		(1 << 0)
+#define ECN_CE		(1 << 3)
 
 COUNT(drop_frag_empty, "Fragments without payload");
 COUNT(drop_frag_size, "Fragments whose length is no multiple of 8");
@@ -21,6 +32,8 @@ COUNT(drop_frag_end, "Fragments that contradict the end of their set");
 COUNT(drop_frag_duplicate, "Fragments that came twice");
 COUNT(drop_frag_pieces, "Fragments in too many stretches: the set is refused");
 COUNT(drop_frag_refused, "Fragments of a set that was refused before");
+COUNT(drop_frag_header, "First fragments without all headers (RFC 7112)");
+COUNT(drop_frag_ecn, "Packets with CE in some fragments, no ECN in others");
 COUNT(drop_frag_memory, "Fragments for which memory was short");
 COUNT(drop_frag_evicted, "Sets of fragments that made room for newer ones");
 COUNT(drop_frag_expired, "Sets of fragments that were not whole in time");
@@ -36,25 +49,71 @@ struct stretch {
  * @buf:	HEADROOM and payload; NULL when DEAD
  * @used:	Slot is taken
  * @head:	The first piece: its ttl, tos and, for IPv6, proto count
+ * @first:	Length of that piece
+ * @ecn:	ECN_* of all pieces
  * @end:	Length of the payload; 0 until the last piece has come
  * @seq:	Of the latest piece: tells which set is least recently active
  */
 struct set {
 	uint8_t *buf;
 	bool used, has_first;
+	uint8_t ecn;
 	struct frag_piece head;
-	uint32_t end, n;
+	uint32_t first, end, n;
 	uint64_t seq, due_ns;
 	struct stretch at[FRAG_PIECES];
 };
 
+/**
+ * struct frag - All sets
+ * @tag:	Of each set: what tells most of them apart; a free one's is 0
+ * @timer:	Due at the deadline of the oldest set, or of one that is gone
+ */
 struct frag {
 	struct netif *netif;
 	struct timer timer;
 	uint64_t seq;
+	unsigned int nused;
+	uint32_t tag[FRAG_SETS];
 	struct set set[FRAG_SETS];
 };
 
+static uint32_t tag_of(const struct frag_piece *f)
+{
+	return (f->id ^ (uint32_t)f->dst.b[15] << 24 ^
+		(uint32_t)f->dst.b[14] << 16) | 1;
+}
+
+static void set_free(struct frag *fr, struct set *s)
+{
+	free(s->buf);
+	s->buf = NULL;
+	s->used = false;
+	fr->tag[s - fr->set] = 0;
+	fr->nused--;
+	if (!fr->nused)
+		timer_del(fr->netif->tq, &fr->timer);
+}
+
+static size_t put_header(const struct frag_piece *f, uint32_t len, bool first,
+			 uint8_t *payload);
+
+/* RFC 792, RFC 8200 4.5: if the first piece is there, in its sender's words */
+static void tell_expired(struct frag *fr, struct set *s)
+{
+	uint8_t *payload = s->buf + HEADROOM;
+	struct netif *n = fr->netif;
+	size_t hlen;
+
+	count_inc(drop_frag_expired);
+	if (!s->has_first || !n->icmp)
+		return;
+	hlen = put_header(&s->head, s->first, true, payload);
+	icmp_error(n->icmp, ICMP_ERR_REASSEMBLY, &s->head.dst, payload - hlen,
+		   hlen + s->first, 0);
+}
+
+/* Deadlines come in the order in which sets were made */
 static void rearm(struct frag *fr)
 {
 	uint64_t due = TIMERQ_NEVER;
@@ -62,17 +121,8 @@ static void rearm(struct frag *fr)
 	for (size_t i = 0; i < FRAG_SETS; i++)
 		if (fr->set[i].used)
 			due = MIN(due, fr->set[i].due_ns);
-	if (due == TIMERQ_NEVER)
-		timer_del(fr->netif->tq, &fr->timer);
-	else if (!timer_armed(&fr->timer) || fr->timer.due_ns != due)
+	if (due != TIMERQ_NEVER)
 		timer_set(fr->netif->tq, &fr->timer, due);
-}
-
-static void set_free(struct set *s)
-{
-	free(s->buf);
-	s->buf = NULL;
-	s->used = false;
 }
 
 static void expire(struct timer *t)
@@ -86,9 +136,10 @@ static void expire(struct timer *t)
 		if (!s->used || s->due_ns > now)
 			continue;
 		if (s->buf)
-			count_inc(drop_frag_expired);
-		set_free(s);
+			tell_expired(fr, s);
+		set_free(fr, s);
 	}
+	netif_flush(fr->netif);
 	rearm(fr);
 }
 
@@ -102,8 +153,10 @@ static bool same_packet(const struct frag_piece *a, const struct frag_piece *b)
 
 static struct set *set_find(struct frag *fr, const struct frag_piece *f)
 {
+	const uint32_t tag = tag_of(f);
+
 	for (size_t i = 0; i < FRAG_SETS; i++)
-		if (fr->set[i].used && same_packet(&fr->set[i].head, f))
+		if (fr->tag[i] == tag && same_packet(&fr->set[i].head, f))
 			return &fr->set[i];
 	return NULL;
 }
@@ -114,13 +167,13 @@ static struct set *set_slot(struct frag *fr)
 	struct set *old = &fr->set[0];
 
 	for (size_t i = 0; i < FRAG_SETS; i++) {
-		if (!fr->set[i].used)
+		if (!fr->tag[i])
 			return &fr->set[i];
 		if (fr->set[i].seq < old->seq)
 			old = &fr->set[i];
 	}
 	count_inc(drop_frag_evicted);
-	set_free(old);
+	set_free(fr, old);
 	return old;
 }
 
@@ -136,9 +189,13 @@ static struct set *set_new(struct frag *fr, const struct frag_piece *f)
 	s->used = true;
 	s->has_first = false;
 	s->head = *f;
+	s->ecn = 0;
 	s->end = s->n = 0;
 	s->due_ns = timerq_now(fr->netif->tq) + FRAG_LIFE_S * NS_PER_S;
-	rearm(fr);
+	fr->tag[s - fr->set] = tag_of(f);
+	fr->nused++;
+	if (!timer_armed(&fr->timer))
+		timer_set(fr->netif->tq, &fr->timer, s->due_ns);
 	return s;
 }
 
@@ -239,10 +296,12 @@ static bool set_add(struct set *s, const struct frag_piece *f,
 		return false;
 	}
 	iov_copy_out(iov, cnt, 0, s->buf + HEADROOM + f->off, len);
+	s->ecn |= (uint8_t)(1 << (f->tos & ECN_MASK));
 	if (!f->mf)
 		s->end = to;
 	if (f->off == 0) {
 		s->head = *f;
+		s->first = to;
 		s->has_first = true;
 	}
 	return true;
@@ -253,44 +312,63 @@ static bool set_whole(const struct set *s)
 	return s->end && s->n == 1 && s->has_first && s->at[0].to == s->end;
 }
 
-/* Header before the payload; returns its length */
-static size_t put_header(const struct frag_piece *f, uint32_t len,
+/* Header before @len bytes of payload, that of the @first piece or of all;
+ * returns its length
+ */
+static size_t put_header(const struct frag_piece *f, uint32_t len, bool first,
 			 uint8_t *payload)
 {
+	const bool v4 = ipaddr_is4(&f->dst);
+	const size_t ext = first && !v4 ? IP6_FRAG_LEN : 0;
 	struct ip4 h4 = { .tos = f->tos, .ttl = f->ttl, .proto = f->proto,
 			  .len = (uint16_t)(IP4_HDR_LEN + len),
-			  .id = (uint16_t)f->id, .src = f->src,
+			  .id = (uint16_t)f->id, .mf = first, .src = f->src,
 			  .dst = f->dst };
-	struct ip6 h6 = { .tos = f->tos, .hop = f->ttl, .next = f->proto,
-			  .plen = (uint16_t)len, .src = f->src,
+	struct ip6 h6 = { .tos = f->tos, .hop = f->ttl,
+			  .next = ext ? IPPROTO_FRAGMENT : f->proto,
+			  .plen = (uint16_t)(ext + len), .src = f->src,
 			  .dst = f->dst };
-	bool v4 = ipaddr_is4(&f->dst);
-	size_t hlen = v4 ? IP4_HDR_LEN : IP6_HDR_LEN;
+	size_t hlen = v4 ? IP4_HDR_LEN : IP6_HDR_LEN + ext;
 	struct wr w = wr_init(payload - hlen, hlen);
 
 	if (v4)
 		ip4_emit(&h4, &w);
 	else
 		ip6_emit(&h6, &w);
+	if (ext)
+		ip6_frag_emit(f->proto, 0, true, f->id, &w);
 	ASSERT(!w.bad);
 	return hlen;
+}
+
+/* RFC 3168 5.3: congestion that one piece met, the packet met */
+static bool combine_ecn(struct set *s)
+{
+	if (!(s->ecn & ECN_CE))
+		return true;
+	s->head.tos |= ECN_MASK;
+	return !(s->ecn & ECN_NOT);
 }
 
 /* The set is gone before anybody upstairs can send us more */
 static void set_deliver(struct frag *fr, struct set *s)
 {
 	uint8_t *buf = s->buf, *payload = buf + HEADROOM;
-	size_t hlen = put_header(&s->head, s->end, payload);
+	const bool ok = combine_ecn(s);
+	size_t hlen = put_header(&s->head, s->end, false, payload);
 	struct iovec iov = { .iov_base = payload - hlen,
 			     .iov_len = hlen + s->end };
 	struct pkt p = { .ip = payload - hlen, .ip_head = iov.iov_len,
 			 .was_frag = true };
 
 	s->buf = NULL;
-	set_free(s);
-	rearm(fr);
-	count_inc(frag_reassembled);
-	ip_input(fr->netif, &p, &iov, 1);
+	set_free(fr, s);
+	if (ok) {
+		count_inc(frag_reassembled);
+		ip_input(fr->netif, &p, &iov, 1);
+	} else {
+		count_inc(drop_frag_ecn);
+	}
 	free(buf);
 }
 
@@ -306,19 +384,63 @@ static struct frag *table(struct netif *n)
 	return n->frag;
 }
 
+static void tell_bad(struct netif *n, enum icmp_err what,
+		     const struct frag_piece *f)
+{
+	if (n->icmp && !ipaddr_is4(&f->dst))
+		icmp_error(n->icmp, what, &f->dst, f->quote, f->quote_len,
+			   PLEN_AT);
+}
+
+/* Whether the upper layer's header ends in these @len bytes */
+static bool holds_header(uint8_t proto, size_t len)
+{
+	switch (proto) {
+	case IPPROTO_TCP:
+		return len >= TCP_HDR_MIN;
+	case IPPROTO_UDP:
+		return len >= UDP_HDR_LEN;
+	case IPPROTO_ICMPV6:
+		return len >= ICMP6_HDR_LEN;
+	default:
+		return true;
+	}
+}
+
+/* RFC 7112 5: the first piece of an IPv6 packet holds all headers */
+static bool headers_ok(const struct frag_piece *f, const struct iovec *iov,
+		       int cnt, size_t len)
+{
+	uint8_t head[NETIF_HEAD];
+	struct rd r = rd_init(head, iov_copy_out(iov, cnt, 0, head,
+						 sizeof(head)));
+	struct ip6_ext x;
+
+	if (ipaddr_is4(&f->dst) || f->off)
+		return true;
+	return ip6_ext_parse(&r, f->proto, &x) == 0 &&
+	       holds_header(x.proto, len - x.len);
+}
+
 /* What is wrong with a piece taken for itself; true if nothing */
-static bool piece_ok(const struct frag_piece *f, size_t len)
+static bool piece_ok(struct netif *n, const struct frag_piece *f,
+		     const struct iovec *iov, int cnt, size_t len)
 {
 	size_t max = IP4_LEN_MAX - (ipaddr_is4(&f->dst) ? IP4_HDR_LEN : 0);
 
-	if (!len)
+	if (!len) {
 		count_inc(drop_frag_empty);
-	else if (f->mf && len % 8)
+	} else if (f->mf && len % 8) {
 		count_inc(drop_frag_size);
-	else if (f->off + len > max)
+		tell_bad(n, ICMP_ERR_PARAM, f);
+	} else if (f->off + len > max) {
 		count_inc(drop_frag_long);
-	else
+	} else if (!headers_ok(f, iov, cnt, len)) {
+		count_inc(drop_frag_header);
+		tell_bad(n, ICMP_ERR_FIRST_FRAG, f);
+	} else {
 		return true;
+	}
 	return false;
 }
 
@@ -327,12 +449,13 @@ void frag_input(struct netif *n, const struct frag_piece *f,
 {
 	struct frag *fr = table(n);
 	struct set *s = fr ? set_find(fr, f) : NULL;
-	bool ok = piece_ok(f, len);
+	bool ok;
 
 	if (s && !s->buf) {
 		count_inc(drop_frag_refused);
 		return;
 	}
+	ok = piece_ok(n, f, iov, cnt, len);
 	if (!ok) {
 		if (s)
 			set_refuse(s);
@@ -356,8 +479,8 @@ void frag_done(struct netif *n)
 	if (!fr)
 		return;
 	for (size_t i = 0; i < FRAG_SETS; i++)
-		set_free(&fr->set[i]);
-	timer_del(n->tq, &fr->timer);
+		if (fr->set[i].used)
+			set_free(fr, &fr->set[i]);
 	n->frag = NULL;
 	free(fr);
 }

@@ -134,6 +134,9 @@ static void what4(enum icmp_err what, uint32_t mtu, struct icmp4 *m)
 		[ICMP_ERR_ADMIN] = { ICMP4_UNREACH, ICMP4_UNREACH_ADMIN },
 		[ICMP_ERR_TOO_BIG] = { ICMP4_UNREACH, ICMP4_UNREACH_TOO_BIG },
 		[ICMP_ERR_TTL] = { ICMP4_TIME_EXCEEDED, 0 },
+		[ICMP_ERR_REASSEMBLY] = { ICMP4_TIME_EXCEEDED, 1 },
+		[ICMP_ERR_PARAM] = { ICMP4_PARAM_PROB, 0 },
+		[ICMP_ERR_FIRST_FRAG] = { ICMP4_PARAM_PROB, 0 },
 	};
 
 	_Static_assert(ARRAY_SIZE(map) == ICMP_ERR_NUM, "one for each");
@@ -143,7 +146,7 @@ static void what4(enum icmp_err what, uint32_t mtu, struct icmp4 *m)
 }
 
 /* @proto_at is where the quotation names the protocol that nobody knows */
-static void what6(enum icmp_err what, uint32_t mtu, size_t proto_at,
+static void what6(enum icmp_err what, uint32_t info, size_t proto_at,
 		  struct icmp6 *m)
 {
 	static const struct {
@@ -157,14 +160,18 @@ static void what6(enum icmp_err what, uint32_t mtu, size_t proto_at,
 		[ICMP_ERR_ADMIN] = { ICMP6_UNREACH, ICMP6_UNREACH_ADMIN },
 		[ICMP_ERR_TOO_BIG] = { ICMP6_TOO_BIG, 0 },
 		[ICMP_ERR_TTL] = { ICMP6_TIME_EXCEEDED, 0 },
+		[ICMP_ERR_REASSEMBLY] = { ICMP6_TIME_EXCEEDED, 1 },
+		[ICMP_ERR_PARAM] = { ICMP6_PARAM_PROB, 0 },
+		[ICMP_ERR_FIRST_FRAG] = { ICMP6_PARAM_PROB,
+					  ICMP6_PARAM_FIRST_FRAG },
 	};
 
 	_Static_assert(ARRAY_SIZE(map) == ICMP_ERR_NUM, "one for each");
 	m->type = map[what].type;
 	m->code = map[what].code;
 	m->rest = 0;
-	if (what == ICMP_ERR_TOO_BIG)
-		m->rest = mtu;
+	if (what == ICMP_ERR_TOO_BIG || what == ICMP_ERR_PARAM)
+		m->rest = info;
 	else if (what == ICMP_ERR_PROTO_UNREACH)
 		m->rest = (uint32_t)proto_at;
 }
@@ -241,7 +248,7 @@ static int send_error(struct icmp *ic, const struct ip_args *a,
 }
 
 int icmp_error(struct icmp *ic, enum icmp_err what, const struct ipaddr *from,
-	       const uint8_t *quote, size_t len, uint32_t mtu)
+	       const uint8_t *quote, size_t len, uint32_t info)
 {
 	struct icmp4 m = { 0 };
 	struct icmp6 m6 = { 0 };
@@ -252,7 +259,9 @@ int icmp_error(struct icmp *ic, enum icmp_err what, const struct ipaddr *from,
 	ASSERT(what < ICMP_ERR_NUM);
 	if (!quote_ok(ic->netif, quote, len, &q) ||
 	    ipaddr_is4(&q.src) != v4 ||
-	    (what == ICMP_ERR_TOO_BIG && mtu < (v4 ? 1 : IP6_MTU_MIN))) {
+	    (v4 && (what == ICMP_ERR_PARAM || what == ICMP_ERR_FIRST_FRAG)) ||
+	    (what == ICMP_ERR_TOO_BIG &&
+	     info < (v4 ? IP4_MTU_MIN : IP6_MTU_MIN))) {
 		count_inc(drop_icmp_err_quote);
 		return 0;
 	}
@@ -263,9 +272,9 @@ int icmp_error(struct icmp *ic, enum icmp_err what, const struct ipaddr *from,
 	a.dst = q.src;
 	a.proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 	if (v4) {
-		what4(what, mtu, &m);
+		what4(what, info, &m);
 	} else {
-		what6(what, mtu, q.proto_at, &m6);
+		what6(what, info, q.proto_at, &m6);
 		m = (struct icmp4){ .type = m6.type, .code = m6.code,
 				    .rest = m6.rest };
 	}

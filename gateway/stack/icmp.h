@@ -39,8 +39,11 @@ enum icmp_err {
 	ICMP_ERR_PORT_UNREACH,
 	ICMP_ERR_PROTO_UNREACH,
 	ICMP_ERR_ADMIN,		/* administratively prohibited */
-	ICMP_ERR_TOO_BIG,	/* needs @mtu */
+	ICMP_ERR_TOO_BIG,	/* needs @info */
 	ICMP_ERR_TTL,		/* time exceeded in transit */
+	ICMP_ERR_REASSEMBLY,	/* time exceeded while fragments were awaited */
+	ICMP_ERR_PARAM,		/* erroneous header field at @info; IPv6 only */
+	ICMP_ERR_FIRST_FRAG,	/* not all headers in it; IPv6 only (RFC 7112) */
 	ICMP_ERR_NUM,
 };
 
@@ -56,15 +59,16 @@ enum icmp_err icmp_err_of(int err);
  * @from:	Address the error comes from: the destination, or a router on the
  *		way
  * @quote:	The guest's packet from its IP header on: as much as there is
- * @mtu:	For ICMP_ERR_TOO_BIG
+ * @info:	ICMP_ERR_TOO_BIG: the MTU; ICMP_ERR_PARAM: offset in @quote
  *
  * Rate limited.  Nothing is sent about a packet that must not cause errors
- * (RFC 1122 3.2.2).
+ * (RFC 1122 3.2.2, RFC 4443 2.4 e), and no MTU that no network can have: below
+ * 68 (RFC 791) or 1280 (RFC 8201 4).
  *
  * Return: 0; -EAGAIN, -ENOTCONN of ip_send(); -EBUSY if over the rate limit
  */
 int icmp_error(struct icmp *ic, enum icmp_err what, const struct ipaddr *from,
-	       const uint8_t *quote, size_t len, uint32_t mtu);
+	       const uint8_t *quote, size_t len, uint32_t info);
 
 /**
  * icmp_error_l4() - As icmp_error(), with a rebuilt quotation

@@ -35,6 +35,7 @@ COUNT(drop_ip_version, "Packets of a version that is not that of the frame");
 COUNT(drop_ip_source, "Packets from an address that is not the guest's");
 COUNT(drop_ip_source_any, "Packets from the unspecified address");
 COUNT(drop_ip_source_linklocal, "Packets from a link-local address");
+COUNT(drop_ip_link_group, "Packets to one address, in frames to many MACs");
 COUNT(drop_ip_dest_any, "Packets to 0.0.0.0/8 or ::");
 COUNT(drop_ip_dest_loopback, "Packets to a loopback address");
 COUNT(drop_ip_dest_multicast, "Packets to a multicast group");
@@ -143,8 +144,13 @@ static bool is_dhcp(const struct netif *n, const struct pkt *p)
 	       udp_parse(&r, &h) == 0 && h.dport == DHCP_SERVER;
 }
 
+/* Nor may anything be said about a frame that was for many (RFC 1122 3.3.6) */
 static bool source_ok(const struct netif *n, const struct pkt *p)
 {
+	if (n->rx_group && !ipaddr_is_multicast(&p->dst)) {
+		count_inc(drop_ip_link_group);
+		return false;
+	}
 	if (netif_is_guest(n, &p->src))
 		return true;
 	if (ipaddr_is_any(&p->src))
@@ -232,16 +238,19 @@ static void to_frag(struct netif *n, const struct frag_piece *f,
 				      dest4_ok(n, &p->dst) :
 				      dest6_ok(n, &p->dst));
 	size_t len = p->ip_len - at;
+	struct frag_piece piece = *f;
 
 	if (!ok)
 		return;
+	piece.quote = p->ip;
+	piece.quote_len = MIN(p->ip_head, p->ip_len);
 	if (p->vh.flags & LINK_VNET_F_NEEDS_CSUM) {
 		count_inc(drop_ip_vnet_csum);
 		return;
 	}
 	neigh_learn(n, ipaddr_is4(&p->dst));
 	cnt = trim(iov, cnt, at, len);
-	frag_input(n, f, iov, cnt, len);
+	frag_input(n, &piece, iov, cnt, len);
 }
 
 static bool parse4(struct pkt *p, size_t have, struct ip4 *h)

@@ -103,6 +103,7 @@ static void netif_input(struct link *l, const struct link_vnet *vh,
 	if (!mac_ok(n, &e))
 		return;
 	memcpy(n->rx_mac, e.src, sizeof(n->rx_mac));
+	n->rx_group = mac_is_group(e.dst);
 	switch (e.type) {
 	case ETH_TYPE_IP4:
 	case ETH_TYPE_IP6:

@@ -153,6 +153,7 @@ struct netif {
 	uint32_t ident6;
 	uint8_t peer_mac[6];		/* where our frames go */
 	uint8_t rx_mac[6];		/* sender of the frame being handled */
+	bool rx_group;			/* it was sent to a group of MACs */
 	struct nud_entry nud[2];	/* of IPv6, of IPv4 */
 	struct timer nud_timer;
 	uint64_t defended_ns[2];	/* when our address was, of IPv6, IPv4 */

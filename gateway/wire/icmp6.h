@@ -28,6 +28,7 @@
 #define ICMP6_UNREACH_ADMIN	1
 #define ICMP6_UNREACH_ADDR	3
 #define ICMP6_UNREACH_PORT	4
+#define ICMP6_PARAM_FIRST_FRAG 3	/* RFC 7112 */
 #define ICMP6_PARAM_NEXT	1	/* of ICMP6_PARAM_PROB: unknown header */
 
 /**

@@ -11,6 +11,7 @@
 #define IP4_HDR_LEN	20	/* without options: what ip4_emit() writes */
 #define IP4_HDR_MAX	60
 #define IP4_LEN_MAX	65535
+#define IP4_MTU_MIN	68	/* RFC 791: every module forwards as much */
 
 /**
  * struct ip4 - IPv4 header (RFC 791)

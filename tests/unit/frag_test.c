@@ -6,6 +6,7 @@
 
 #include "base/count.h"
 #include "gateway/stack/frag.h"
+#include "gateway/stack/icmp.h"
 #include "gateway/wire/eth.h"
 #include "gateway/wire/ip4.h"
 #include "gateway/wire/ip6.h"
@@ -26,7 +27,7 @@ static struct {
 } got;
 
 static uint8_t msg[65536];	/* a datagram, or just bytes */
-static uint8_t proto4 = IPPROTO_UDP;
+static uint8_t proto4 = IPPROTO_UDP, tos4;
 
 static void up(void *arg, const struct pkt *p)
 {
@@ -72,6 +73,7 @@ static void piece(struct guest *g, bool v6, uint32_t id, size_t off,
 			     len + IP6_FRAG_LEN);
 	} else {
 		n = guest_ip(b, G4, FAR4, proto4, msg + off, len);
+		b[14 + 1] = tos4;
 		b[14 + 4] = (uint8_t)(id >> 8);
 		b[14 + 5] = (uint8_t)id;
 		b[14 + 6] = (uint8_t)((mf ? 0x20 : 0) | off >> 11);
@@ -359,6 +361,144 @@ static void rules(void **state)
 	guest_free(g);
 }
 
+/* RFC 792 and RFC 8200 4.5: who sent the first piece hears of the others */
+static void expiry_is_told(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		const size_t hlen = v6 ? 48 : 20;
+		struct guest *g = fresh();
+		const uint8_t *l4;
+		struct icmp ic;
+		size_t n;
+
+		icmp_init(&ic, &g->n, NULL, NULL);
+		make(v6, 400);
+		piece(g, v6, 77, 200, 200, false);	/* no first piece */
+		piece(g, v6, 78, 0, 200, true);
+		piece(g, v6, 79, 0, 200, true);		/* refused */
+		piece(g, v6, 79, 0, 208, true);
+		timerq_run(&g->tq, timerq_now(&g->tq) +
+			   FRAG_LIFE_S * NS_PER_S);
+		assert_int_equal(count_get("drop_frag_expired"), 2);
+		assert_int_equal(g->nout, 1);
+		n = guest_check_ip(&g->out[0], v6 ? FAR6 : FAR4, v6 ? G6 : G4,
+				   v6 ? 58 : 1, &l4);
+		assert_int_equal(n, 8 + hlen + 200);
+		assert_memory_equal(l4, v6 ? "\3\1" : "\13\1", 2);
+		assert_memory_equal(l4 + 8 + hlen, msg, 200);
+		if (v6)
+			assert_memory_equal(l4 + 8 + 40, "\21\0\0\1\0\0\0\116",
+					    8);
+		else	/* identity, flags and offset */
+			assert_memory_equal(l4 + 8 + 4, "\0\116\x20\0", 4);
+		assert_int_equal(g->tq.n, 0);
+		guest_free(g);
+	}
+}
+
+/* First pieces of IPv6 that a host must not take (RFC 8200 4.5, RFC 7112 5) */
+static void bad_first(void **state)
+{
+	static const struct {
+		uint8_t proto;
+		char data[5];
+		size_t len;
+		const char *icmp;	/* NULL: it is taken */
+	} cases[] = {
+		{ IPPROTO_TCP, "", 16, "\4\3" },
+		{ IPPROTO_TCP, "", 24, NULL },
+		{ IPPROTO_UDP, "", 8, NULL },
+		{ IPPROTO_ICMPV6, "\200", 8, NULL },
+		{ 132, "", 8, NULL },
+		{ IPPROTO_DSTOPTS, "\21\0\1\4", 8, "\4\3" },
+		{ IPPROTO_DSTOPTS, "\21\0\1\4", 16, NULL },
+		{ IPPROTO_DSTOPTS, "\6\0\1\4", 24, "\4\3" },
+		{ IPPROTO_DSTOPTS, "\21\1\1\14", 8, "\4\3" },
+		{ IPPROTO_UDP, "", 9, "\4\0" },
+	};
+	uint8_t b[256], l4[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *want = cases[i].icmp;
+		struct guest *g = fresh();
+		struct wr w = wr_init(l4, 8);
+		const uint8_t *said;
+		struct icmp ic;
+		size_t n;
+
+		icmp_init(&ic, &g->n, NULL, NULL);
+		memset(l4, 0, sizeof(l4));
+		ip6_frag_emit(cases[i].proto, 0, true, 5, &w);
+		memcpy(l4 + 8, cases[i].data, 4);
+		n = guest_ip(b, G6, FAR6, IPPROTO_FRAGMENT, l4,
+			     8 + cases[i].len);
+		guest_rx(g, NULL, b, n, 0);
+		if (g->nout != !!want ||
+		    count_get("drop_frag_header") +
+		    count_get("drop_frag_size") != !!want)
+			fail_msg("case %zu", i);
+		if (want) {
+			guest_check_ip(&g->out[0], FAR6, G6, 58, &said);
+			assert_memory_equal(said, want, 2);
+			assert_int_equal(said[7], want[1] ? 0 : 4);
+			assert_memory_equal(said + 8, b + 14, n - 14);
+		}
+		assert_int_equal(g->tq.n, !want);
+		guest_free(g);
+	}
+}
+
+static void ecn(void **state)
+{
+	static const struct {
+		uint8_t first, last, whole;
+		bool lost;
+	} cases[] = {
+		{ 0, 0, 0, false }, { 2, 2, 2, false }, { 2, 3, 3, false },
+		{ 3, 1, 3, false }, { 0, 3, 0, true }, { 3, 0, 0, true },
+		{ 0xb8, 0xb8, 0xb8, false }, { 0xba, 0xbb, 0xbb, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct guest *g = fresh();
+
+		make(false, 400);
+		tos4 = cases[i].first;
+		piece(g, false, 1, 0, 200, true);
+		tos4 = cases[i].last;
+		piece(g, false, 1, 200, 200, false);
+		tos4 = 0;
+		assert_int_equal(got.calls, !cases[i].lost);
+		assert_int_equal(count_get("drop_frag_ecn"), cases[i].lost);
+		if (!cases[i].lost)
+			assert_int_equal(got.tos, cases[i].whole);
+		assert_int_equal(g->tq.n, 0);
+		guest_free(g);
+	}
+}
+
+/* RFC 6946: a whole packet has nothing to do with pieces of the same name */
+static void atomic_one(void **state)
+{
+	struct guest *g = fresh();
+
+	(void)state;
+	make(true, 400);
+	piece(g, true, 5, 0, 200, true);
+	piece(g, true, 5, 0, 400, false);
+	assert_int_equal(got.calls, 1);
+	assert_int_equal(got.len, 400);
+	assert_true(got.was_frag);
+	got.calls = 0;
+	piece(g, true, 5, 200, 200, false);
+	assert_whole(400);
+	assert_int_equal(count_get("frag_reassembled"), 1);
+	guest_free(g);
+}
+
 int frag_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -372,6 +512,10 @@ int frag_test(void)
 		cmocka_unit_test(expiry),
 		cmocka_unit_test(eviction),
 		cmocka_unit_test(rules),
+		cmocka_unit_test(expiry_is_told),
+		cmocka_unit_test(bad_first),
+		cmocka_unit_test(ecn),
+		cmocka_unit_test(atomic_one),
 	};
 
 	return cmocka_run_group_tests_name("frag", tests, NULL, NULL);

@@ -211,6 +211,7 @@ static void errors(void **state)
 		{ ICMP_ERR_ADMIN, 0, "\3\15", "\1\1" },
 		{ ICMP_ERR_TOO_BIG, 1400, "\3\4", "\2\0" },
 		{ ICMP_ERR_TTL, 0, "\13\0", "\3\0" },
+		{ ICMP_ERR_REASSEMBLY, 0, "\13\1", "\3\1" },
 	};
 	uint8_t b[2000], pay[1400] = { 0, 7, 0, 8, 5, 120 };
 	const uint8_t *l4;
@@ -288,13 +289,18 @@ static void no_errors(void **state)
 	for (size_t k = 0; k < 20; k++)
 		icmp_error(&ic, ICMP_ERR_TTL, &from4, b + 14, k, 0);
 	icmp_error(&ic, ICMP_ERR_TTL, &from6, b + 14, len - 14, 0);
-	icmp_error(&ic, ICMP_ERR_TOO_BIG, &from4, b + 14, len - 14, 0);
+	icmp_error(&ic, ICMP_ERR_TOO_BIG, &from4, b + 14, len - 14, 67);
+	icmp_error(&ic, ICMP_ERR_PARAM, &from4, b + 14, len - 14, 0);
+	icmp_error(&ic, ICMP_ERR_FIRST_FRAG, &from4, b + 14, len - 14, 0);
 	len = guest_ip(b, G6, FAR6, 17, l4, 8);
 	icmp_error(&ic, ICMP_ERR_TOO_BIG, &from6, b + 14, len - 14, 1279);
-	assert_int_equal(count_get("drop_icmp_err_quote"), 23);
+	assert_int_equal(count_get("drop_icmp_err_quote"), 25);
 	assert_int_equal(g->nout, 0);
 	icmp_error(&ic, ICMP_ERR_TOO_BIG, &from6, b + 14, len - 14, 1280);
 	assert_int_equal(g->nout, 1);
+	len = guest_ip(b, G4, FAR4, 17, l4, 8);
+	icmp_error(&ic, ICMP_ERR_TOO_BIG, &from4, b + 14, len - 14, 68);
+	assert_int_equal(g->nout, 2);
 	guest_free(g);
 }
 
