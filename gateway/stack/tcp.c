@@ -360,6 +360,8 @@ static void relaunch(void *arg, struct tcp *c)
 	if (c->state == TCP_STATE_TIME_WAIT ||
 	    c->state == TCP_STATE_DIALLING)
 		return;
+	if (!c->probing)
+		c->rtx_due = 0;		/* that one has backed off */
 	if (c->state < TCP_STATE_ESTABLISHED)
 		c->do_syn = true;
 	else if (c->snd_una != c->snd_max)

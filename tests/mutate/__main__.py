@@ -2,9 +2,10 @@
 
 Each comparison, arithmetic or logical operator, small number and sequence
 helper of gateway/stack/tcp*.c is changed, one at a time: negated, shifted by
-one, swapped.  Only that object is built anew (-O0, no sanitizer) and linked with
-the TCP groups of the unit tests, the quick ones first.  A mutant is killed when
-they fail, crash or take too long; what the compiler refuses does not count.
+one, swapped.  Only that object is built anew (-O0, with traps for what is
+undefined) and linked with the TCP groups of the unit tests, the quick ones
+first.  A mutant is killed when they fail, crash or take too long; what the
+compiler refuses does not count.
 
 Environment: MUTATE_MAX (150) mutants, sampled by MUTATE_SEED (1); 0 is all of
 them.  MUTATE_FILES limits the files, MUTATE_JOBS is 2.  MUTATE_AGAIN=1 takes
@@ -37,8 +38,10 @@ MEMORY = 1 << 30
 CC = os.environ.get("CC", "cc")
 FLAGS = ("-std=c11 -D_GNU_SOURCE -DMSB_TEST -Iinclude -I. "
          "-Wno-all -w").split()
-GROUPS = ("tcp tcp_in tcp_out tcp_state tcp_rfc tcp_sack tcp_edge tcp_connect "
-          "tcp_cong tcp_loss tcp_random").split()
+TRAPS = ["-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+GROUPS = ("tcp tcp_in tcp_out tcp_state tcp_rfc tcp_sack tcp_edge tcp_exact "
+          "tcp_repair tcp_timer tcp_connect tcp_cong tcp_loss tcp_random "
+          "tcp_frames").split()
 SOURCES = ("lib/base/*.c lib/link/link.c lib/link/memlink.c lib/link/fault.c "
            "gateway/stack/*.c gateway/wire/*.c tests/unit/tcp_*.c").split()
 
@@ -156,7 +159,7 @@ def run(objs, name):
     if subprocess.run(cmd, cwd=TOP, capture_output=True,
                       check=False).returncode:
         return -1
-    env = {**os.environ, "TCP_SEEDS": "12"}
+    env = {**os.environ, "TCP_SEEDS": "12", "TCP_FRAMES": "20000"}
     try:
         return int(subprocess.run([str(exe)], cwd=TOP, env=env, check=False,
                                   stdout=subprocess.DEVNULL,
@@ -175,7 +178,7 @@ def judge(job):
     obj = OUT / f"m{number}.o"
     src.write_text(m.apply(m.path.read_text(encoding="utf-8")),
                    encoding="utf-8")
-    cmd = [CC, *FLAGS, "-O0", "-c", "-o", str(obj), str(src)]
+    cmd = [CC, *FLAGS, "-O0", *TRAPS, "-c", "-o", str(obj), str(src)]
     rc = subprocess.run(cmd, cwd=TOP, capture_output=True,
                         check=False).returncode
     verdict = "refused"

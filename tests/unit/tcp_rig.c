@@ -42,6 +42,7 @@ static size_t op_room(void *arg, struct tcp *c)
 	const struct rig_conn *k = tcp_user(c);
 
 	(void)arg;
+	assert_false(k->closed);
 	return k->room;
 }
 
@@ -206,6 +207,8 @@ static void from_engine(struct memlink *m, const struct link_vnet *vh,
 	len -= ETH_HDR_LEN + ip;
 	assert_int_equal(tcp_hdr_parse(rd_init(l4, len), &h), 0);
 	assert_false(h.opt.bad);
+	if (!r->conf.v6)		/* the path MTU is the link's: DF */
+		assert_true(frame[ETH_HDR_LEN + 6] & 0x40);
 	check_frame(r, vh, l4, len, h.hlen);
 	if (r->mute)
 		return;

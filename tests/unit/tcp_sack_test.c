@@ -87,7 +87,7 @@ static void news_is_a_duplicate(void **state)
 				    .sack_ok = true }, 65535);
 		rig_offer(r, k, 6000);
 		rig_drain(r);
-		if (!moves)			/* the first moves the edge too */
+		if (!moves)		/* the first moves the edge too */
 			rig_seg(r, A, 1, 1001, 0);
 		for (uint32_t i = 0; i < 3; i++) {
 			assert_int_equal(count_get("tcp_fast_retransmits"), 0);
@@ -101,7 +101,7 @@ static void news_is_a_duplicate(void **state)
 		rig_expect(r, A | P, 1001, 31, 1000);
 		rig_done(r);
 	}
-	rig_init(r, NULL);			/* without anything outstanding */
+	rig_init(r, NULL);		/* without anything outstanding */
 	rig_established(r, &(struct tcp_opts){ .mss = 1000, .sack_ok = true },
 			65535);
 	for (s.seq = 1; s.seq < 101; s.seq += 10)
@@ -184,6 +184,15 @@ static void sack_blocks_by_age(void **state)
 	rig_seg(r, A, 1, 1, 100);		/* takes the first away */
 	BLOCKS({ 701, 731 }, { 501, 511 }, { 901, 911 }, { 0 });
 	rig_done(r);
+	rig_init(r, NULL);			/* the fifth last is not lost */
+	rig_established(r, &(struct tcp_opts){ .mss = 1460, .sack_ok = true },
+			65535);
+	for (uint32_t at = 101; at < 1000; at += 200)
+		rig_seg(r, A, at, 1, 10);
+	rig_drain(r);
+	rig_seg(r, A, 711, 1, 190);
+	BLOCKS({ 701, 911 }, { 501, 511 }, { 301, 311 }, { 101, 111 }, { 0 });
+	rig_done(r);
 }
 
 /* RFC 2883: what came twice is reported once, first, wherever it lies */
@@ -203,7 +212,7 @@ static void twice_is_reported(void **state)
 	BLOCKS({ 0 });
 	rig_seg(r, A, 1001, 1, 100);
 	BLOCKS({ 1001, 1101 }, { 0 });
-	rig_seg(r, A, 1001, 1, 50);		/* 4.1.3: and what it belongs to */
+	rig_seg(r, A, 1001, 1, 50);	/* 4.1.3: and what it belongs to */
 	BLOCKS({ 1001, 1051 }, { 1001, 1101 }, { 0 });
 	rig_seg(r, A, 1051, 1, 100);		/* the head of an early one */
 	BLOCKS({ 1051, 1101 }, { 1001, 1151 }, { 0 });
@@ -211,6 +220,8 @@ static void twice_is_reported(void **state)
 	BLOCKS({ 2001, 2101 }, { 1001, 1151 }, { 0 });
 	rig_seg(r, A, 11, 1, 10);
 	BLOCKS({ 11, 21 }, { 2001, 2101 }, { 1001, 1151 }, { 0 });
+	rig_seg(r, A, 90000, 1, 10);		/* beyond is not twice */
+	BLOCKS({ 2001, 2101 }, { 1001, 1151 }, { 0 });
 	rig_seg(r, A, 11, 1, 0);		/* nothing was in it */
 	BLOCKS({ 2001, 2101 }, { 1001, 1151 }, { 0 });
 	rig_done(r);
