@@ -126,7 +126,7 @@ enum flag {
 	FLAG_UDS_GROUP, FLAG_UNIX, FLAG_VSOCK, FLAG_CID, FLAG_TAP_FD,
 	FLAG_PCAP, FLAG_TOKEN_FILE, FLAG_FAULT, FLAG_LOG_LEVEL,
 	FLAG_LOG_FORMAT, FLAG_NO_ISOLATION, FLAG_NO_PEEK_OFF,
-	FLAG_NO_OFFLOAD, FLAG_NUM,
+	FLAG_NO_OFFLOAD, FLAG_RA, FLAG_NUM,
 };
 
 static const struct {
@@ -164,6 +164,7 @@ static const struct {
 	[FLAG_NO_ISOLATION] = { "--no-isolation", NULL },
 	[FLAG_NO_PEEK_OFF] = { "--no-peek-off", NULL },
 	[FLAG_NO_OFFLOAD] = { "--no-offload", NULL },
+	[FLAG_RA] = { "--ra", NULL },
 };
 
 _Static_assert(ARRAY_SIZE(flags) == FLAG_NUM, "a flag without a name");
@@ -267,6 +268,9 @@ static int flag_set(struct gw_conf *c, enum flag f, const char *v)
 		return 0;
 	case FLAG_NO_PEEK_OFF:
 		c->no_peek_off = true;
+		return 0;
+	case FLAG_RA:
+		c->ra = true;
 		return 0;
 	case FLAG_NO_OFFLOAD:
 		c->no_offload = true;

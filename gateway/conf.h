@@ -71,6 +71,7 @@ struct gw_conf {
 	uint32_t max_conns;
 	bool udp_endpoint_independent;
 	bool tcp_reno;
+	bool ra;		/* router advertisements */
 	bool no_isolation, no_peek_off, no_offload;
 	bool fault_on;
 	struct fault_cfg fault;

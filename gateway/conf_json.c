@@ -187,6 +187,14 @@ static int set_congestion(struct gw_conf *c, const json_t *v)
 	return 0;
 }
 
+static int set_ra(struct gw_conf *c, const json_t *v)
+{
+	if (!json_is_boolean(v))
+		return -EINVAL;
+	c->ra = json_is_true(v);
+	return 0;
+}
+
 static const struct key interface_keys[] = {
 	{ "mac", set_mac, "null or six numbers of a unicast MAC", NULL },
 	{ "mtu", set_mtu, "null or a number from 68 to 65535", NULL },
@@ -194,6 +202,7 @@ static const struct key interface_keys[] = {
 	{ "ipv6_address", set_addr6, "null or an IPv6 address", NULL },
 	{ "ipv4_pool", set_pool4, "null or a prefix of at most /30", NULL },
 	{ "ipv6_pool", set_pool6, "null or a prefix of at most /64", NULL },
+	{ "router_advertisements", set_ra, "true or false", NULL },
 	{ NULL, NULL, NULL, NULL },
 };
 

@@ -20,6 +20,7 @@
 #include "gateway/relay/icmp_relay.h"
 #include "gateway/relay/tcp_relay.h"
 #include "gateway/relay/udp_relay.h"
+#include "gateway/stack/radv.h"
 #include "proto/ports.h"
 
 #define CTL_FD		0
@@ -39,6 +40,7 @@ struct gw {
 	struct ev_src ctl;
 	struct netif netif;
 	struct icmp icmp;
+	struct radv radv;
 	struct udp udp;
 	struct dial dial;
 	struct icmp_relay *icmp_relay;
@@ -160,6 +162,8 @@ static void on_updown(void *arg, bool up)
 
 	if (up && g->tcp_relay)
 		on_room(g);
+	if (g->radv.netif)
+		radv_link(&g->radv, up);
 }
 
 /* ---- building it ---------------------------------------------------------- */
@@ -240,6 +244,8 @@ static int build(struct gw *g)
 	g->netif.arg = g;
 	g->netif.room = on_room;
 	g->netif.updown = on_updown;
+	if (c->ra && c->net.v6)
+		radv_init(&g->radv, &g->netif);
 	set_dial(g);
 	rc = make_relays(g);
 	if (rc < 0)
@@ -317,6 +323,8 @@ static void teardown(struct gw *g)
 		dns_fwd_free(g->dns);
 	if (g->icmp_relay)
 		icmp_relay_free(g->icmp_relay);
+	if (g->radv.netif)
+		radv_done(&g->radv);
 	netif_flush(&g->netif);		/* the resets of the flows */
 	if (g->links)
 		links_free(g->links);

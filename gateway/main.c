@@ -41,6 +41,7 @@ static const char usage[] =
 "  --ipv4 auto|on|off|ADDR, --ipv6 auto|on|off|ADDR\n"
 "                      auto: on if the host has a route; ADDR: the guest's\n"
 "  --mtu N             1500\n"
+"  --ra                send IPv6 router advertisements\n"
 "\n"
 "Policy:\n"
 "  --net LIST          public, private, host; or none, or all (public)\n"

@@ -40,4 +40,34 @@ int ndp_parse(struct rd r, struct ndp *out);
 /** ndp_emit() - Write a message with checksum 0 */
 void ndp_emit(const struct ndp *m, struct wr *w);
 
+/** struct ndp_rs - Router solicitation (RFC 4861 4.1) */
+struct ndp_rs {
+	bool has_mac;
+	uint8_t mac[6];
+};
+
+/** ndp_rs_parse() - Read a whole message; as ndp_parse() */
+int ndp_rs_parse(struct rd r, struct ndp_rs *out);
+
+#define NDP_RA_LEN	(16 + 8 + 8 + 32 + 24)	/* what ndp_ra_emit() writes */
+
+/**
+ * struct ndp_ra - Router advertisement (RFC 4861 4.2)
+ * @hop:	Hop limit that hosts should use
+ * @lifetime_s:	As default router; 0: not, and the resolver is none either
+ * @mac:	The router's
+ * @prefix:	On the link, not for autoconfiguration; bits behind @plen are not
+ *		sent
+ * @dns:	Resolver (RFC 8106), for as long as @lifetime_s
+ */
+struct ndp_ra {
+	uint8_t hop, plen;
+	uint16_t lifetime_s, mtu;
+	uint8_t mac[6];
+	struct ipaddr prefix, dns;
+};
+
+/** ndp_ra_emit() - Write a message with checksum 0 */
+void ndp_ra_emit(const struct ndp_ra *m, struct wr *w);
+
 #endif /* WIRE_NDP_H */

@@ -175,3 +175,42 @@ def test_who_claims_the_gateways_address(lab):
     assert len(lab.gw.log.lines("claims the gateway's IPv[46]")) == 2
     counts = lab.gw.counts()
     assert counts["drop_arp_conflict"] == counts["drop_ndp_conflict"] == 10
+
+
+def ask_for_routers(lab):
+    """A solicitation by the guest; its kernel sees what comes back."""
+    lab.guest.sysctl("net.ipv6.conf.eth0.accept_ra", 2)
+    s = lab.guest.socket(socket.AF_INET6, socket.SOCK_RAW,
+                         socket.IPPROTO_ICMPV6)
+    with s, lab.guest.net():
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF,
+                     socket.if_nametoindex("eth0"))
+        s.sendto(b"\x85" + bytes(7), ("ff02::2", 0))
+
+
+def test_router_advertisements(lab):
+    """The guest's kernel takes route and MTU from them, and lets go of both."""
+    lab.start("--ra", "--mtu", "1400")
+    ask_for_routers(lab)
+    route = until(lambda: lab.guest.run("ip", "-6", "route", "show",
+                                        "default", "proto", "ra"),
+                  "no route from an advertisement")
+    assert "via fe80::6d:73ff:fe00:1" in route and "mtu 1400" in route
+    # it is a router indeed: with no other route
+    lab.guest.run("ip", "-6", "route", "del", "default", "via", GW6)
+    lab.guest.run("ping", "-c1", "-W3", HOST[socket.AF_INET6])
+    assert len(lab.guest.run("ip", "-6", "addr", "show", "dev", "eth0",
+                             "scope", "global").split("inet6")) == 2
+    lab.gw.stop()
+    until(lambda: not lab.guest.run("ip", "-6", "route", "show", "default",
+                                    "proto", "ra"), "the route stayed")
+
+
+def test_no_router_advertisements_unless_asked_for(lab):
+    lab.start()
+    ask_for_routers(lab)
+    time.sleep(0.5)
+    assert not lab.guest.run("ip", "-6", "route", "show", "default", "proto",
+                             "ra")
+    assert lab.gw.counts()["drop_ndp_rs"] == 1

@@ -177,6 +177,9 @@ static const struct {
 	{ "{\"dns\":{\"nameservers\":[\"1.1.1.1\",\"[::1]:53\"]},"
 	  "\"max_connections\":100}", NULL },
 	{ "{\"udp\":{\"filtering\":\"endpoint-independent\"}}", NULL },
+	{ "{\"interface\":{\"router_advertisements\":true}}", NULL },
+	{ "{\"interface\":{\"router_advertisements\":1}}",
+	  "interface.router_advertisements" },
 	{ "{\"tcp\":{\"congestion\":\"reno\"}}", NULL },
 	{ "{\"tcp\":{\"congestion\":\"none\"}}", NULL },
 	{ "{\"tcp\":{\"congestion\":\"cubic\"}}", "tcp.congestion" },

@@ -613,6 +613,7 @@ static void set_up(uint64_t seed)
 	conf.reno = one_in(2);
 	conf.endpoint_independent = one_in(2);
 	conf.nud = !one_in(4);
+	conf.ra = one_in(2);
 	fr.deaf = one_in(8);
 	for (size_t i = 0; i < 8; i++) {
 		fr.addr4[i] = core_addr(addr4[i]);

@@ -209,6 +209,10 @@ void core_open(struct core *c, const struct core_conf *conf)
 	make_relays(c);
 	memlink_init(&c->mem, conf->features, conf->peer, c);
 	netif_attach(&c->netif, &c->mem.link);
+	if (conf->ra) {
+		radv_init(&c->radv, &c->netif);
+		radv_link(&c->radv, true);
+	}
 	c->fds_idle = count_fds();
 	core_host_open(&c->host);
 }
@@ -303,6 +307,8 @@ void core_settle(struct core *c)
 	c->mem.refuse = false;
 	link_drained(&c->mem.link);
 	core_host_close(&c->host);
+	if (c->conf.ra)
+		radv_link(&c->radv, false);
 	let_time_pass(c);
 	let_dials_end(c);
 	let_time_pass(c);
@@ -318,6 +324,8 @@ void core_close(struct core *c)
 	udp_relay_free(c->udp_relay);
 	dns_fwd_free(c->dns);
 	icmp_relay_free(c->icmp_relay);
+	if (c->conf.ra)
+		radv_done(&c->radv);
 	netif_detach(&c->netif);
 	netif_done(&c->netif);
 	ASSERT(c->tq->n == 0);

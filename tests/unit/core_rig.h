@@ -6,6 +6,7 @@
 #include "gateway/relay/icmp_relay.h"
 #include "gateway/relay/tcp_relay.h"
 #include "gateway/relay/udp_relay.h"
+#include "gateway/stack/radv.h"
 #include "link/memlink.h"
 
 /*
@@ -65,7 +66,7 @@ struct core_conf {
 	uint32_t (*roll)(uint32_t below);
 	void (*peer)(struct memlink *m, const struct link_vnet *vh,
 		     const uint8_t *frame, size_t len);
-	bool no_peek_off, reno, endpoint_independent, nud;
+	bool no_peek_off, reno, endpoint_independent, nud, ra;
 };
 
 struct core {
@@ -76,6 +77,7 @@ struct core {
 	struct memlink mem;
 	struct icmp icmp;
 	struct udp udp;
+	struct radv radv;
 	struct policy policy;
 	struct dial dial;
 	struct icmp_relay *icmp_relay;
