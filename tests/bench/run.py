@@ -202,7 +202,9 @@ class Run:
         out = {}
         for row in self.wanted():
             have = self.samples.get(row, {})
-            names = self.columns() if row in rows.ROWS else have
+            # Columns that others brought have their own rows
+            names = [c.name for c in self.cols] if row in rows.ROWS else []
+            names += [c for c in have if c not in names]
             out[row] = {c: statistics.median(have[c]) if c in have else None
                         for c in names}
         return out

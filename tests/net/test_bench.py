@@ -349,11 +349,18 @@ def test_table(result):
     assert len(wide) >= 1 and "1100" in wide[0]
 
 
+def test_nothing_lost_is_a_figure():
+    medians = {"udp_up_64_loss_pct": {"ours": 0, "pasta": None, "veth": None}}
+    assert table.reasons(medians, lambda *_: "so") == [
+        "pasta, veth: udp_up_64_loss_pct: none, so"]
+
+
 def test_latest_is_rows_of_columns(result):
     latest = json.loads(json.dumps(result["medians"]))
     assert set(rows.ROWS) <= set(latest)
     assert latest["rr_p50_us"]["pasta"] is None
     assert latest["limit_memcpy_gbps"] == {"limit": 80.0}
+    assert "limit" not in latest["rr_p50_us"]
     for got in latest.values():
         assert all(v is None or isinstance(v, (int, float))
                    for v in got.values())
