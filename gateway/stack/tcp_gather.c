@@ -5,7 +5,8 @@
  * sendmsg() for each of them is most of what they cost: for a gigabyte over bare
  * frames the gateway took 1.43 s of CPU so, and takes 0.42 with this.  So where
  * the frames of a batch stay valid until its end, payload in order waits for it.
- * A frame of many segments gains nothing, and goes by itself.
+ * Three frames of 64 KiB, what a batch of them is through the agent, gain too:
+ * 0.153 -> 0.125 s/GB.
  *
  * Everything but such payload finds the connection as if there were no waiting:
  * whatever does not go on where it ended, or has more to say than an ACK, makes
@@ -75,8 +76,6 @@ bool tcp_gather_put(struct tcp *c, const struct tcp_seg *s)
 
 	if (!tcp_gather_goes_on(c, s))
 		return false;
-	if (s->len > c->mss_own)
-		return tcp_gather_end(c) != 0;
 	g = place(c);
 	n = iov_slice(p->frame, p->nframe, at, s->len, g->iov + g->n,
 		      TCP_GATHER_IOV - g->n);

@@ -40,7 +40,7 @@
 #define TCP_TIME_WAIT_NS	(10 * NS_PER_S)
 #define TCP_FIN_WAIT_NS		(60 * NS_PER_S)
 #define TCP_GATHER		8	/* connections that gather at once */
-#define TCP_GATHER_IOV		64	/* and segments of each: 90 KiB */
+#define TCP_GATHER_IOV		64	/* and frames of each */
 #define TCP_DELACK_MS		10	/* see tcp_delay.c */
 #define TCP_DELACK_CLEAN	16
 #define TCP_DELACK_DESTS	256
