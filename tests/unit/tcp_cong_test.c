@@ -16,12 +16,7 @@ int tcp_cong_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-#define AT(n)	(1 + MSS * (n))		/* where segment n begins */
-
 static struct rig_conf reno = { .congestion = TCP_CONG_RENO };
-static const struct tcp_opts plain = { .mss = MSS };
-static const struct tcp_opts sacking = { .mss = MSS, .sack_ok = true };
 
 /* An owner with no end of data; the first window is out, 10 segments */
 static struct rig_conn *start(const struct tcp_opts *o)
@@ -33,21 +28,6 @@ static struct rig_conn *start(const struct tcp_opts *o)
 	rig_offer(r, k, 1000 * MSS);
 	assert_int_equal(rig_drain(r), 10);
 	return k;
-}
-
-static void ack(uint32_t n)
-{
-	rig_seg(r, A, 1, AT(n), 0);
-}
-
-static void sack(uint32_t n, uint32_t a, uint32_t b)
-{
-	struct rig_seg s = { .flags = A, .seq = 1, .ack = AT(n),
-			     .wnd = 65535 };
-
-	s.opt.nsack = 1;
-	s.opt.sack[0] = (struct tcp_range){ AT(a), AT(b) };
-	rig_in(r, &s);
 }
 
 /* Next are these @n segments, from number @first on */
@@ -83,7 +63,7 @@ static void initial_window(void **state)
 	conf.congestion = TCP_CONG_NONE;
 	rig_done(r);
 	rig_init(r, &conf);		/* none: only the guest's window */
-	rig_offer(r, rig_established(r, &plain, 65535), 60000);
+	rig_offer(r, rig_established(r, &rig_plain, 65535), 60000);
 	assert_int_equal(rig_drain(r), 60);
 	rig_done(r);
 }
@@ -92,13 +72,14 @@ static void initial_window_after_loss(void **state)
 {
 	(void)state;
 	rig_init(r, &reno);
-	rig_in(r, &(struct rig_seg){ .flags = S, .wnd = 65535, .opt = plain });
+	rig_in(r, &(struct rig_seg){ .flags = S, .wnd = 65535,
+				     .opt = rig_plain });
 	rig_run(r, 1001);
 	assert_int_equal(rig_drain(r), 2);
-	ack(0);
+	rig_ack(r, AT(0), 65535);
 	rig_offer(r, &r->conn[0], 60000);
 	expect(0, 1);
-	ack(1);
+	rig_ack(r, AT(1), 65535);
 	expect(1, 2);
 	rig_done(r);
 }
@@ -106,12 +87,12 @@ static void initial_window_after_loss(void **state)
 static void slow_start(void **state)
 {
 	(void)state;
-	start(&plain);
-	ack(1);				/* one more for each ACK */
+	start(&rig_plain);
+	rig_ack(r, AT(1), 65535);		/* one more for each ACK */
 	expect(10, 2);
-	ack(2);
+	rig_ack(r, AT(2), 65535);
 	expect(12, 2);
-	ack(6);				/* for an ACK, not for a segment */
+	rig_ack(r, AT(6), 65535);	/* for an ACK, not for a segment */
 	expect(14, 5);
 	rig_seg(r, A, 1, AT(6) + 100, 0);
 	rig_quiet(r);			/* less than a segment is left */
@@ -121,35 +102,35 @@ static void slow_start(void **state)
 static void fast_recovery(void **state)
 {
 	(void)state;
-	start(&plain);
-	ack(0);				/* limited transmit: two new ones */
+	start(&rig_plain);
+	rig_ack(r, AT(0), 65535);	/* limited transmit: two new ones */
 	expect(10, 1);
-	ack(0);
+	rig_ack(r, AT(0), 65535);
 	expect(11, 1);
-	ack(0);				/* ssthresh 5, cwnd 5 + 3, 12 out */
+	rig_ack(r, AT(0), 65535);	/* ssthresh 5, cwnd 5 + 3, 12 out */
 	expect(0, 1);
 	for (int i = 0; i < 4; i++)
-		ack(0);
+		rig_ack(r, AT(0), 65535);
 	rig_quiet(r);			/* cwnd 12 */
-	ack(0);
+	rig_ack(r, AT(0), 65535);
 	expect(12, 1);
-	ack(0);
+	rig_ack(r, AT(0), 65535);
 	expect(13, 1);
-	ack(12);			/* full: 2 are out, cwnd 3 */
+	rig_ack(r, AT(12), 65535);		/* full: 2 are out, cwnd 3 */
 	expect(14, 1);
-	ack(13);			/* slow start up to 5 */
+	rig_ack(r, AT(13), 65535);		/* slow start up to 5 */
 	expect(15, 2);
-	ack(14);
+	rig_ack(r, AT(14), 65535);
 	expect(17, 2);
-	ack(15);			/* 5: from here on, 1/5 for each */
+	rig_ack(r, AT(15), 65535);	/* 5: from here on, 1/5 for each */
 	expect(19, 1);
 	for (uint32_t i = 16; i < 20; i++) {
-		ack(i);
+		rig_ack(r, AT(i), 65535);
 		assert_int_equal(rig_drain(r), 1);
 	}
-	ack(20);			/* six ACKs at 5 and a bit make 1 */
+	rig_ack(r, AT(20), 65535);	/* six ACKs at 5 and a bit make 1 */
 	assert_int_equal(rig_drain(r), 2);
-	ack(21);
+	rig_ack(r, AT(21), 65535);
 	assert_int_equal(rig_drain(r), 1);
 	rig_done(r);
 }
@@ -157,15 +138,15 @@ static void fast_recovery(void **state)
 static void partial_ack_deflates(void **state)
 {
 	(void)state;
-	start(&plain);
+	start(&rig_plain);
 	for (int i = 0; i < 3; i++)
-		ack(0);
+		rig_ack(r, AT(0), 65535);
 	assert_int_equal(rig_drain(r), 3);
 	for (int i = 0; i < 3; i++)
-		ack(0);			/* cwnd 11, 12 are out */
-	ack(4);				/* deflate by 4, add 1: 8, 8 are out */
+		rig_ack(r, AT(0), 65535);	/* cwnd 11, 12 are out */
+	rig_ack(r, AT(4), 65535);	/* deflate by 4, add 1: 8, 8 are out */
 	expect(4, 1);
-	ack(4);				/* 9 */
+	rig_ack(r, AT(4), 65535);		/* 9 */
 	expect(12, 1);
 	rig_done(r);
 }
@@ -173,20 +154,20 @@ static void partial_ack_deflates(void **state)
 static void recovery_by_sack(void **state)
 {
 	(void)state;
-	start(&sacking);
-	sack(0, 1, 2);			/* one has left the pipe */
+	start(&rig_sacking);
+	rig_sack(r, AT(0), AT(1), AT(2));	/* one has left the pipe */
 	expect(10, 1);
-	sack(0, 1, 3);
+	rig_sack(r, AT(0), AT(1), AT(3));
 	expect(11, 1);
-	sack(0, 1, 4);			/* 0 is lost: cwnd 5, 8 in the pipe */
+	rig_sack(r, AT(0), AT(1), AT(4)); /* 0 is lost: cwnd 5, 8 in the pipe */
 	expect(0, 1);
-	sack(0, 1, 6);
+	rig_sack(r, AT(0), AT(1), AT(6));
 	rig_quiet(r);
-	sack(0, 1, 8);			/* 4 + 1 are out */
+	rig_sack(r, AT(0), AT(1), AT(8));		/* 4 + 1 are out */
 	rig_quiet(r);
-	sack(0, 1, 9);			/* 3 + 1 */
+	rig_sack(r, AT(0), AT(1), AT(9));		/* 3 + 1 */
 	expect(12, 1);
-	ack(12);			/* over: cwnd is ssthresh, 1 is out */
+	rig_ack(r, AT(12), 65535);	/* over: cwnd is ssthresh, 1 is out */
 	expect(13, 4);
 	rig_done(r);
 }
@@ -194,20 +175,20 @@ static void recovery_by_sack(void **state)
 static void timeout_restarts(void **state)
 {
 	(void)state;
-	start(&plain);
+	start(&rig_plain);
 	rig_run(r, 201);
 	expect(0, 1);			/* ssthresh 5, cwnd 1 */
 	rig_run(r, 401);
 	expect(0, 1);			/* again: ssthresh stays */
-	ack(1);
+	rig_ack(r, AT(1), 65535);
 	expect(1, 2);
-	ack(2);
+	rig_ack(r, AT(2), 65535);
 	expect(3, 2);
-	ack(3);
+	rig_ack(r, AT(3), 65535);
 	expect(5, 2);
-	ack(4);				/* 5: the threshold */
+	rig_ack(r, AT(4), 65535);		/* 5: the threshold */
 	expect(7, 2);
-	ack(5);
+	rig_ack(r, AT(5), 65535);
 	expect(9, 1);
 	rig_done(r);
 }
@@ -222,7 +203,7 @@ static void small_flights(void **state)
 		uint16_t n = i ? 3 : 2;
 
 		rig_init(r, &reno);
-		k = rig_established(r, &plain, n * MSS);
+		k = rig_established(r, &rig_plain, n * MSS);
 		rig_offer(r, k, 1000 * MSS);
 		assert_int_equal(rig_drain(r), n);
 		if (i) {
@@ -230,14 +211,14 @@ static void small_flights(void **state)
 				rig_in(r, &(struct rig_seg){ .flags = A,
 					.seq = 1, .ack = 1, .wnd = n * MSS });
 			expect(0, 1);
-			ack(3);			/* min(2, 0 + 1 + 1) */
+			rig_ack(r, AT(3), 65535);	/* min(2, 0 + 1 + 1) */
 			expect(3, 2);
 		} else {
 			rig_run(r, 201);
 			expect(0, 1);
-			ack(1);			/* 2, and that is ssthresh */
+			rig_ack(r, AT(1), 65535); /* 2, and that is ssthresh */
 			expect(1, 1);
-			ack(2);			/* 2.5 */
+			rig_ack(r, AT(2), 65535);		/* 2.5 */
 			expect(2, 2);
 		}
 		rig_done(r);
@@ -250,17 +231,17 @@ static void idle_restarts(void **state)
 
 	(void)state;
 	rig_init(r, &reno);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	for (uint32_t i = 0, out = 0; i < 15; i++) {	/* up to 25 */
 		rig_offer(r, k, MSS);
 		assert_int_equal(rig_drain(r), 1);
-		ack(++out);
+		rig_ack(r, AT(++out), 65535);
 	}
 	rig_offer(r, k, 40 * MSS);
 	assert_int_equal(rig_drain(r), 25);
-	ack(40);
+	rig_ack(r, AT(40), 65535);
 	rig_drain(r);
-	ack(55);
+	rig_ack(r, AT(55), 65535);
 	rig_run(r, 10000);
 	rig_offer(r, k, 40 * MSS);
 	assert_int_equal(rig_drain(r), 10);
@@ -274,10 +255,10 @@ static void none_does_not_pace(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_offer(r, k, 40 * MSS);
 	assert_int_equal(rig_drain(r), 40);
-	sack(0, 20, 40);
+	rig_sack(r, AT(0), AT(20), AT(40));
 	expect(0, 20);
 	rig_offer(r, k, 5 * MSS);
 	expect(40, 5);

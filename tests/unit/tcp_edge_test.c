@@ -18,18 +18,7 @@ int tcp_edge_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-#define AT(n)	(1 + MSS * (n))
-
-static const struct tcp_opts plain = { .mss = MSS };
-static const struct tcp_opts sacking = { .mss = MSS, .sack_ok = true };
 static struct rig_conf gso = { .features = LINK_F_CSUM | LINK_F_TSO4 };
-
-static void ack(uint32_t at, uint16_t wnd)
-{
-	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
-				     .wnd = wnd });
-}
 
 /* SACK without being a duplicate: each has another window */
 static void sack_only(uint32_t at, uint32_t from, uint32_t to)
@@ -72,11 +61,11 @@ static void ack_range(void **state)
 	(void)state;
 	for (int i = 0; i < 4; i++) {
 		rig_init(r, NULL);
-		k = rig_established(r, &plain, 5000);
+		k = rig_established(r, &rig_plain, 5000);
 		for (int n = 0; n < 2; n++) {
 			rig_offer(r, k, 4000);
 			rig_drain(r);
-			ack(AT(4 + 4 * (uint32_t)n), 5000);
+			rig_ack(r, AT(4 + 4 * (uint32_t)n), 5000);
 		}
 		rig_offer(r, k, 1000);
 		rig_drain(r);
@@ -161,7 +150,7 @@ static void paws_age(void **state)
 
 static void blocks_fit_the_header(void **state)
 {
-	struct tcp_opts o = sacking;
+	struct tcp_opts o = rig_sacking;
 
 	(void)state;
 	for (int ts = 0; ts < 2; ts++) {
@@ -221,16 +210,16 @@ static void silly_window_after_zero(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 1000);
+	k = rig_established(r, &rig_plain, 1000);
 	rig_offer(r, k, 3000);
 	rig_expect(r, A | P, 1, 1, 1000);
-	ack(1001, 0);
+	rig_ack(r, 1001, 0);
 	for (int i = 0; i < 3; i++) {
 		rig_run(r, 1700);
 		rig_drain(r);
-		ack(1001, 0);
+		rig_ack(r, 1001, 0);
 	}
-	ack(1001, 100);
+	rig_ack(r, 1001, 100);
 	rig_run(r, 199);
 	rig_quiet(r);
 	rig_run(r, 2);
@@ -247,20 +236,20 @@ static void one_byte(void **state)
 	k = rig_established(r, NULL, 1);	/* it never has more */
 	rig_offer(r, k, 3);
 	rig_expect(r, A | P, 1, 1, 1);
-	ack(2, 1);
+	rig_ack(r, 2, 1);
 	rig_expect(r, A | P, 2, 1, 1);
-	ack(3, 1);
+	rig_ack(r, 3, 1);
 	rig_expect(r, A | P, 3, 1, 1);
-	ack(4, 1);
+	rig_ack(r, 4, 1);
 	rig_done(r);
-	rig_init(r, NULL);			/* all there is, in a silly one */
+	rig_init(r, NULL);		/* all there is, in a silly one */
 	k = rig_established(r, NULL, 10000);
-	ack(1, 10);
+	rig_ack(r, 1, 10);
 	k->tx_len = 1;
 	tcp_readable(k->c);
 	assert_false(tcp_flush(r->ts));
 	rig_expect(r, A | P, 1, 1, 1);
-	ack(2, 10);
+	rig_ack(r, 2, 10);
 	assert_int_equal(k->tx_off, 1);
 	rig_run(r, 1000);
 	rig_done(r);
@@ -298,7 +287,7 @@ static void a_hole_and_a_fin(void **state)
 
 	(void)state;
 	rig_init(r, &gso);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	k->tx_len = 9 * MSS;
 	rig_eof(r, k);
 	rig_drain(r);
@@ -314,7 +303,7 @@ static void sack_tells_more_later(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_offer(r, k, 20 * MSS);
 	rig_drain(r);
 	sack_only(AT(0), AT(1), AT(4));
@@ -340,7 +329,7 @@ static void scoreboard_forgets_the_lowest(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_offer(r, k, 20 * MSS);
 	rig_drain(r);
 	for (uint32_t i = 1; i < 14; i += 2)	/* seven, room for six */
@@ -359,7 +348,7 @@ static void ranges_count_once(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_offer(r, k, 20 * MSS);
 	rig_drain(r);
 	for (uint32_t n = 0; n < 2; n++) {	/* in two ACKs: not in three */
@@ -377,11 +366,11 @@ static void ranges_count_once(void **state)
 	rig_done(r);
 
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_offer(r, k, 20 * MSS);
 	rig_drain(r);
 	sack_only(AT(0), AT(1), AT(3));
-	ack(AT(2), 20000);
+	rig_ack(r, AT(2), 20000);
 	sack_only(AT(2), AT(5), AT(5) + 800);
 	rig_flush(r);
 	rig_quiet(r);
@@ -396,7 +385,7 @@ static void timer_restarts_with_progress(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 5 * MSS);
 	rig_drain(r);
 	for (uint32_t i = 1; i < 5; i++) {
@@ -418,7 +407,7 @@ static void patience_after_backoff(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 40 * MSS);
 	rig_drain(r);
 	for (uint32_t i = 1; i < 12; i++) {
@@ -445,7 +434,7 @@ static void full_link_does_not_back_off(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, MSS);
 	rig_drain(r);
 	r->link.refuse = true;

@@ -16,18 +16,6 @@ int tcp_exact_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-#define AT(n)	(1 + MSS * (n))
-
-static const struct tcp_opts plain = { .mss = MSS };
-static const struct tcp_opts sacking = { .mss = MSS, .sack_ok = true };
-
-static void ack(uint32_t at, uint16_t wnd)
-{
-	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
-				     .wnd = wnd });
-}
-
 /* A connection whose owner has so much room, from the SYN on */
 static struct rig_conn *with_room(const struct tcp_opts *o, size_t room)
 {
@@ -92,7 +80,7 @@ static void nobody_to_wake(void **state)
 	rig_offer(r, k, 100);
 	rig_expect(r, A | P, 1, 1, 100);
 	rig_done(r);
-	rig_init(r, NULL);			/* and not from within a flush */
+	rig_init(r, NULL);		/* and not from within a flush */
 	k = rig_established(r, NULL, 65535);
 	k->tx_len = 20 * 1460;
 	tcp_readable(k->c);
@@ -386,7 +374,7 @@ static void kept_beyond_a_piece(void **state)
 	k = rig_established(r, &o, 65535);
 	rig_seg(r, A, 1, 1, 1);			/* the window is large now */
 	rig_seg(r, A, 101, 1, 1000);
-	rig_seg(r, A, 90001, 1, 1000);		/* the next piece in the store */
+	rig_seg(r, A, 90001, 1, 1000);	/* the next piece in the store */
 	for (uint32_t i = 1; i < 80; i++)
 		rig_seg(r, A, 101 + 1000 * i, 1, 1000);
 	rig_seg(r, A, 80101, 1, 9900);
@@ -443,7 +431,7 @@ static void older_segment_tells_no_window(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 7000);
+	k = rig_established(r, &rig_plain, 7000);
 	rig_in(r, &s);
 	s.seq = 1;
 	s.wnd = 3000;
@@ -462,7 +450,7 @@ static void kept_for_a_full_owner(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	k->room = 100;
 	rig_seg(r, A, 101, 1, 100);
 	rig_drain(r);
@@ -545,11 +533,11 @@ static void silly_once(void **state)
 	(void)state;
 	rig_init(r, NULL);
 	k = rig_established(r, NULL, 10000);
-	ack(1, 100);
+	rig_ack(r, 1, 100);
 	rig_offer(r, k, 5000);
 	rig_run(r, 201);
 	rig_expect(r, A | P, 1, 1, 100);
-	ack(101, 100);				/* and the next waits again */
+	rig_ack(r, 101, 100);		/* and the next waits again */
 	rig_quiet(r);
 	rig_run(r, 199);
 	rig_quiet(r);
@@ -558,29 +546,29 @@ static void silly_once(void **state)
 	rig_done(r);
 	rig_init(r, NULL);		/* a single byte is no exception */
 	k = rig_established(r, NULL, 10000);
-	ack(1, 1);
+	rig_ack(r, 1, 1);
 	rig_offer(r, k, 10);
 	rig_quiet(r);
 	rig_run(r, 201);
 	rig_expect(r, A | P, 1, 1, 1);
-	ack(2, 10000);
+	rig_ack(r, 2, 10000);
 	rig_expect(r, A | P, 2, 1, 9);
 	rig_done(r);
 	rig_init(r, NULL);			/* nor is what would fit */
-	k = rig_established(r, &plain, 1000);
+	k = rig_established(r, &rig_plain, 1000);
 	rig_offer(r, k, 900);
 	rig_drain(r);
 	rig_offer(r, k, 50);
 	rig_quiet(r);
-	ack(901, 1000);
+	rig_ack(r, 901, 1000);
 	rig_expect(r, A | P, 901, 1, 50);
 	rig_done(r);
 	rig_init(r, NULL);			/* half of the largest it had */
 	k = rig_established(r, NULL, 900);
-	ack(1, 449);
+	rig_ack(r, 1, 449);
 	rig_offer(r, k, 5000);
 	rig_quiet(r);
-	ack(1, 450);
+	rig_ack(r, 1, 450);
 	rig_expect(r, A | P, 1, 1, 450);
 	rig_done(r);
 }
@@ -594,16 +582,16 @@ static void silly_and_nothing(void **state)
 	(void)state;
 	rig_init(r, NULL);
 	k = rig_established(r, NULL, 10000);
-	ack(1, 10);
+	rig_ack(r, 1, 10);
 	rig_offer(r, k, 0);
 	rig_run(r, 5000);
 	assert_int_equal(count_get("tcp_rtos"), 0);
 	assert_int_equal(count_get("tcp_window_probes"), 0);
-	ack(1, 10000);
+	rig_ack(r, 1, 10000);
 	rig_offer(r, k, 0);
 	peeks = k->peeks;
 	for (int i = 0; i < 5; i++)
-		ack(1, (uint16_t)(10001 + i));
+		rig_ack(r, 1, (uint16_t)(10001 + i));
 	assert_int_equal(k->peeks, peeks);
 	rig_done(r);
 }
@@ -615,7 +603,7 @@ static void no_blocks_with_payload(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &sacking, 65535);
+	k = rig_established(r, &rig_sacking, 65535);
 	rig_seg(r, A, 101, 1, 100);
 	assert_int_equal(rig_out(r)->opt.nsack, 1);
 	rig_offer(r, k, MSS);

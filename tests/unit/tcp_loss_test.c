@@ -16,45 +16,11 @@ int tcp_loss_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-#define AT(n)	(1 + MSS * (n))		/* where segment n begins */
-
-static const struct tcp_opts plain = { .mss = MSS };
-static const struct tcp_opts sacking = { .mss = MSS, .sack_ok = true };
-
-/* @n segments are out; the guest has said nothing yet */
-static struct rig_conn *in_flight(const struct tcp_opts *o, unsigned int n)
-{
-	struct rig_conn *k;
-
-	rig_init(r, NULL);
-	k = rig_established(r, o, 65535);
-	rig_offer(r, k, n * MSS);
-	assert_int_equal(rig_drain(r), n);
-	return k;
-}
-
-static void ack(uint32_t n)
-{
-	rig_seg(r, A, 1, AT(n), 0);
-}
-
-/* ACK of @n segments, and that those from @a to before @b are there */
-static void sack(uint32_t n, uint32_t a, uint32_t b)
-{
-	struct rig_seg s = { .flags = A, .seq = 1, .ack = AT(n),
-			     .wnd = 65535 };
-
-	s.opt.nsack = 1;
-	s.opt.sack[0] = (struct tcp_range){ AT(a), AT(b) };
-	rig_in(r, &s);
-}
-
 static void backoff(void **state)
 {
 	static const uint32_t gaps[] = { 200, 400, 800, 1600, 3200, 6400,
 					 12800, 25600, 51200 };
-	struct rig_conn *k = in_flight(&plain, 3);
+	struct rig_conn *k = rig_in_flight(r, &rig_plain, 3);
 	uint32_t total = 0;
 
 	(void)state;
@@ -75,19 +41,19 @@ static void backoff(void **state)
 
 static void backoff_ends_with_progress(void **state)
 {
-	struct rig_conn *k = in_flight(&plain, 2);
+	struct rig_conn *k = rig_in_flight(r, &rig_plain, 2);
 
 	(void)state;
 	rig_run(r, 201 + 401 + 801);
 	assert_int_equal(rig_drain(r), 3);
-	ack(1);
+	rig_ack(r, AT(1), 65535);
 	rig_expect(r, A | P, AT(1), 1, MSS);	/* the rest of the recovery */
-	ack(2);
+	rig_ack(r, AT(2), 65535);
 	rig_offer(r, k, MSS);
 	rig_drain(r);
 	rig_run(r, 1500);
 	rig_quiet(r);			/* nothing was measured yet: Karn */
-	ack(3);
+	rig_ack(r, AT(3), 65535);
 	rig_offer(r, k, MSS);
 	rig_drain(r);
 	rig_run(r, 5000);
@@ -98,16 +64,16 @@ static void backoff_ends_with_progress(void **state)
 static void rto_goes_on_exponentially(void **state)
 {
 	(void)state;
-	in_flight(&plain, 20);
+	rig_in_flight(r, &rig_plain, 20);
 	rig_run(r, 201);
 	assert_int_equal(rig_drain(r), 1);
-	ack(1);
+	rig_ack(r, AT(1), 65535);
 	assert_int_equal(rig_drain(r), 3);
-	ack(2);
+	rig_ack(r, AT(2), 65535);
 	assert_int_equal(rig_drain(r), 3);
-	ack(4);
+	rig_ack(r, AT(4), 65535);
 	assert_true(rig_drain(r) >= 4);
-	ack(20);
+	rig_ack(r, AT(20), 65535);
 	rig_quiet(r);
 	rig_run(r, 100000);
 	rig_done(r);
@@ -115,21 +81,21 @@ static void rto_goes_on_exponentially(void **state)
 
 static void fast_retransmit(void **state)
 {
-	struct rig_conn *k = in_flight(&plain, 10);
+	struct rig_conn *k = rig_in_flight(r, &rig_plain, 10);
 
 	(void)state;
-	ack(2);
-	ack(2);
-	ack(2);
+	rig_ack(r, AT(2), 65535);
+	rig_ack(r, AT(2), 65535);
+	rig_ack(r, AT(2), 65535);
 	rig_quiet(r);
-	ack(2);				/* the third duplicate */
+	rig_ack(r, AT(2), 65535);		/* the third duplicate */
 	rig_expect(r, A | P, AT(2), 1, MSS);
 	for (int i = 0; i < 6; i++)
-		ack(2);
+		rig_ack(r, AT(2), 65535);
 	rig_quiet(r);			/* once is enough */
 	rig_offer(r, k, MSS);		/* new data is not held up */
 	rig_expect(r, A | P, AT(10), 1, MSS);
-	ack(11);
+	rig_ack(r, AT(11), 65535);
 	assert_int_equal(k->tx_off, 11 * MSS);
 	rig_run(r, 100000);
 	rig_done(r);
@@ -138,19 +104,19 @@ static void fast_retransmit(void **state)
 static void partial_acks(void **state)
 {
 	(void)state;
-	in_flight(&plain, 12);		/* 2, 5 and 9 are lost */
-	ack(2);
-	ack(2);
-	ack(2);
-	ack(2);
+	rig_in_flight(r, &rig_plain, 12);	/* 2, 5 and 9 are lost */
+	rig_ack(r, AT(2), 65535);
+	rig_ack(r, AT(2), 65535);
+	rig_ack(r, AT(2), 65535);
+	rig_ack(r, AT(2), 65535);
 	rig_expect(r, A | P, AT(2), 1, MSS);
-	ack(5);				/* RFC 6582: at once, no timeout */
+	rig_ack(r, AT(5), 65535);	/* RFC 6582: at once, no timeout */
 	rig_expect(r, A | P, AT(5), 1, 2 * MSS - MSS);
 	rig_drain(r);
-	ack(9);
+	rig_ack(r, AT(9), 65535);
 	rig_expect(r, A | P, AT(9), 1, MSS);
 	rig_drain(r);
-	ack(12);
+	rig_ack(r, AT(12), 65535);
 	rig_quiet(r);
 	assert_int_equal(count_get("tcp_rtos"), 0);
 	rig_done(r);
@@ -159,8 +125,8 @@ static void partial_acks(void **state)
 static void not_duplicates(void **state)
 {
 	(void)state;
-	in_flight(&plain, 5);
-	ack(1);
+	rig_in_flight(r, &rig_plain, 5);
+	rig_ack(r, AT(1), 65535);
 	for (uint16_t i = 0; i < 6; i++)	/* window updates */
 		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1,
 			.ack = AT(1), .wnd = (uint16_t)(30000 + i) });
@@ -176,20 +142,20 @@ static void not_duplicates(void **state)
 
 static void sack_holes_only(void **state)
 {
-	struct rig_conn *k = in_flight(&sacking, 12);
+	struct rig_conn *k = rig_in_flight(r, &rig_sacking, 12);
 
 	(void)state;
-	sack(2, 3, 5);			/* 2 lost; not much above it yet */
+	rig_sack(r, AT(2), AT(3), AT(5)); /* 2 lost; not much above it yet */
 	rig_quiet(r);
-	sack(2, 6, 9);			/* 5 lost as well */
+	rig_sack(r, AT(2), AT(6), AT(9));		/* 5 lost as well */
 	rig_expect(r, A | P, AT(2), 1, MSS);
 	rig_expect(r, A | P, AT(5), 1, MSS);
 	rig_quiet(r);
-	sack(2, 6, 12);
+	rig_sack(r, AT(2), AT(6), AT(12));
 	rig_quiet(r);
-	sack(5, 6, 12);
+	rig_sack(r, AT(5), AT(6), AT(12));
 	rig_quiet(r);			/* 5 is on its way already */
-	ack(12);
+	rig_ack(r, AT(12), 65535);
 	rig_run(r, 100000);
 	rig_quiet(r);
 	assert_int_equal(k->tx_off, 12 * MSS);
@@ -232,7 +198,7 @@ static void sack_by_bytes(void **state)
 static void recovery_keeps_to_the_window(void **state)
 {
 	(void)state;
-	in_flight(&plain, 30);
+	rig_in_flight(r, &rig_plain, 30);
 	rig_run(r, 201);
 	rig_drain(r);
 	for (uint32_t n = 1; n < 8; n++) {	/* allows a lot, by itself */
@@ -247,14 +213,14 @@ static void recovery_keeps_to_the_window(void **state)
 static void sack_is_forgotten_after_timeout(void **state)
 {
 	(void)state;
-	in_flight(&sacking, 6);
-	sack(0, 1, 3);
+	rig_in_flight(r, &rig_sacking, 6);
+	rig_sack(r, AT(0), AT(1), AT(3));
 	rig_run(r, 201);
 	rig_expect(r, A | P, AT(0), 1, MSS);
-	ack(1);				/* it reneged */
+	rig_ack(r, AT(1), 65535);		/* it reneged */
 	rig_expect(r, A | P, AT(1), 1, MSS);
 	rig_drain(r);
-	ack(6);
+	rig_ack(r, AT(6), 65535);
 	rig_done(r);
 }
 
@@ -264,7 +230,7 @@ static void nonsense_sack(void **state)
 		{ 0, 5000 }, { 5000, 5000 }, { 5000, 4000 }, { 5000, 10002 },
 		{ 90000, 100000 }, { 0x80000000, 5 }, { 1, 0x80000001 },
 	};
-	struct rig_conn *k = in_flight(&sacking, 10);
+	struct rig_conn *k = rig_in_flight(r, &rig_sacking, 10);
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -279,21 +245,21 @@ static void nonsense_sack(void **state)
 			{ AT(1) + i * 2 % 8000,
 			  AT(1) + i * 2 % 8000 + 1 } } } }),
 		rig_drain(r);
-	ack(10);
+	rig_ack(r, AT(10), 65535);
 	assert_int_equal(k->tx_off, 10 * MSS);
 	rig_done(r);
 }
 
 static void lost_fin(void **state)
 {
-	struct rig_conn *k = in_flight(&sacking, 4);
+	struct rig_conn *k = rig_in_flight(r, &rig_sacking, 4);
 
 	(void)state;
 	rig_eof(r, k);
 	rig_expect(r, F | A, AT(4), 1, 0);
-	sack(0, 1, 4);			/* 0 and the FIN are lost */
+	rig_sack(r, AT(0), AT(1), AT(4));	/* 0 and the FIN are lost */
 	rig_expect(r, A | P, AT(0), 1, MSS);
-	ack(4);
+	rig_ack(r, AT(4), 65535);
 	rig_expect(r, F | A, AT(4), 1, 0);
 	rig_seg(r, A, 1, AT(4) + 1, 0);
 	assert_string_equal(tcp_state_name(k->c), "FIN-WAIT-2");
@@ -308,12 +274,12 @@ static void round_trip(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	for (; n < 40; n++) {		/* the path takes 300 ms, steadily */
 		rig_offer(r, k, MSS);
 		rig_run(r, n ? 300 : 150);
 		rig_drain(r);
-		ack(n + 1);
+		rig_ack(r, AT(n + 1), 65535);
 	}
 	count_reset();
 	rig_offer(r, k, MSS);
@@ -329,7 +295,7 @@ static void round_trip(void **state)
  * an echoed timestamp tells */
 static void karn(void **state)
 {
-	struct tcp_opts o = plain;
+	struct tcp_opts o = rig_plain;
 	uint32_t tsval = 0;
 	struct rig_conn *k;
 
@@ -357,7 +323,7 @@ static void karn(void **state)
 
 static void owner_without_its_data(void **state)
 {
-	struct rig_conn *k = in_flight(&plain, 2);
+	struct rig_conn *k = rig_in_flight(r, &rig_plain, 2);
 
 	(void)state;
 	k->tx_len = 0;			/* upstream has reset, it is gone */

@@ -13,34 +13,11 @@ int tcp_repair_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-#define AT(n)	(1 + MSS * (n))
-
-static const struct tcp_opts plain = { .mss = MSS };
-static const struct tcp_opts sacking = { .mss = MSS, .sack_ok = true };
-
-static void ack(uint32_t at, uint16_t wnd)
-{
-	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
-				     .wnd = wnd });
-}
-
-static struct rig_conn *in_flight(const struct tcp_opts *o, unsigned int n)
-{
-	struct rig_conn *k;
-
-	rig_init(r, NULL);
-	k = rig_established(r, o, 65535);
-	rig_offer(r, k, (size_t)n * MSS);
-	assert_int_equal(rig_drain(r), n);
-	return k;
-}
-
 /* After a timeout: two more for each that is acknowledged, or for the ACK */
 static void pace_after_timeout(void **state)
 {
 	(void)state;
-	in_flight(&plain, 40);
+	rig_in_flight(r, &rig_plain, 40);
 	rig_run(r, 201);
 	assert_int_equal(rig_drain(r), 1);
 	rig_seg(r, A, 1, 501, 0);		/* half: as for a segment */
@@ -60,7 +37,7 @@ static void pace_of_a_repair(void **state)
 	uint32_t sent = 1;
 
 	(void)state;
-	in_flight(&plain, 40);
+	rig_in_flight(r, &rig_plain, 40);
 	for (int i = 0; i < 3; i++)
 		rig_seg(r, A, 1, 1, 0);
 	assert_int_equal(rig_drain(r), 1);
@@ -92,7 +69,7 @@ static void blocks_in_any_order(void **state)
 								  8 };
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	blocks_at(4, down, MSS);
 	/* three ranges above 5, no more than two segments above 7 */
 	for (size_t i = 0; i < 4; i++)
@@ -107,7 +84,7 @@ static void three_small_ranges(void **state)
 	static const uint32_t two[] = { 2, 4 }, three[] = { 6 };
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	blocks_at(2, two, 10);
 	rig_quiet(r);
 	blocks_at(1, three, 10);
@@ -124,7 +101,7 @@ static void known_is_no_news(void **state)
 	};
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	for (size_t i = 0; i < 12; i++) {
 		struct rig_seg s = { .flags = A, .seq = 1, .ack = 1,
 				     .wnd = 65535, .opt = { .nsack = 1 } };
@@ -142,7 +119,7 @@ static void empty_blocks(void **state)
 	static const uint32_t at[] = { 2, 4, 6 };
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	blocks_at(3, at, 0);
 	for (uint32_t i = 7; i < 11; i++)
 		blocks_at(1, &i, 0);
@@ -156,7 +133,7 @@ static void block_grows_downward(void **state)
 	static const uint32_t high[] = { 5 }, low[] = { 4 };
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	blocks_at(1, high, 2 * MSS);
 	rig_quiet(r);
 	blocks_at(1, low, 2 * MSS);
@@ -174,7 +151,7 @@ static void blocks_outlive_an_ack(void **state)
 	static const uint32_t first[] = { 1, 5, 8 }, last[] = { 10 };
 
 	(void)state;
-	in_flight(&sacking, 12);
+	rig_in_flight(r, &rig_sacking, 12);
 	blocks_at(2, first + 1, 10);
 	rig_seg(r, A, 1, AT(1), 0);
 	rig_seg(r, A, 1, AT(2), 0);
@@ -201,7 +178,7 @@ static void full_scoreboard(void **state)
 	const struct rig_seg *s;
 
 	(void)state;
-	in_flight(&sacking, 20);
+	rig_in_flight(r, &rig_sacking, 20);
 	blocks_at(4, six, 10);
 	blocks_at(2, six + 4, 10);
 	assert_true(rig_drain(r) > 0);
@@ -227,16 +204,16 @@ static void limited_transmit(void **state)
 
 	(void)state;
 	rig_init(r, &reno);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 3 * MSS);
 	rig_drain(r);
 	rig_run(r, 201);
 	rig_drain(r);
-	ack(AT(3), 65535);			/* cwnd 2, ssthresh 2 */
+	rig_ack(r, AT(3), 65535);		/* cwnd 2, ssthresh 2 */
 	rig_offer(r, k, 100 * MSS);
 	assert_int_equal(rig_drain(r), 2);
 	for (int i = 0; i < 8; i++)
-		ack(AT(3), 65535);
+		rig_ack(r, AT(3), 65535);
 	assert_int_equal(rig_drain(r), 2);
 	rig_done(r);
 }
@@ -248,13 +225,13 @@ static void deflated_to_the_last(void **state)
 
 	(void)state;
 	rig_init(r, &reno);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100 * MSS);
 	assert_int_equal(rig_drain(r), 10);
 	for (int i = 0; i < 3; i++)
-		ack(AT(0), 65535);
+		rig_ack(r, AT(0), 65535);
 	assert_int_equal(rig_drain(r), 3);
-	ack(AT(11), 65535);
+	rig_ack(r, AT(11), 65535);
 	rig_expect(r, A | P, AT(11), 1, MSS);
 	rig_expect(r, A | P, AT(12), 1, MSS);
 	rig_quiet(r);
@@ -268,16 +245,16 @@ static void deflated_by_one(void **state)
 
 	(void)state;
 	rig_init(r, &reno);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100 * MSS);
 	assert_int_equal(rig_drain(r), 10);
 	for (int i = 0; i < 6; i++)		/* 5 + 3 + 3, 12 are out */
-		ack(AT(0), 65535);
+		rig_ack(r, AT(0), 65535);
 	assert_int_equal(rig_drain(r), 3);
-	ack(AT(1), 65535);			/* 11: as many as are out */
+	rig_ack(r, AT(1), 65535);		/* 11: as many as are out */
 	rig_expect(r, A | P, AT(1), 1, MSS);
 	rig_quiet(r);
-	ack(AT(1), 65535);
+	rig_ack(r, AT(1), 65535);
 	rig_expect(r, A | P, AT(12), 1, MSS);
 	rig_done(r);
 }

@@ -430,7 +430,7 @@ static void old_ack_tells_no_window(void **state)
 	rig_offer(r, k, 1000);
 	rig_expect(r, A | P, 4001, 21, 1000);
 	s.seq = 21;
-	s.ack = 2001;				/* but one that is not old does */
+	s.ack = 2001;		/* but one that is not old does */
 	rig_in(r, &s);
 	rig_drain(r);
 	rig_offer(r, k, 1000);
@@ -451,7 +451,7 @@ static void window_opens_after_shrinking(void **state)
 	rig_eof(r, k);
 	rig_drain(r);
 	rig_in(r, &s);
-	rig_run(r, 20000);			/* the timeout is 25.6 s by now */
+	rig_run(r, 20000);		/* the timeout is 25.6 s by now */
 	rig_drain(r);
 	s.wnd = 65535;
 	rig_in(r, &s);
@@ -460,7 +460,7 @@ static void window_opens_after_shrinking(void **state)
 	rig_expect(r, A | P, 1461, 1, 1460);
 	rig_expect(r, A | P, 2921, 1, 80);
 	rig_expect(r, A | F, 3001, 1, 0);
-	rig_run(r, 201);			/* and the timeout is short again */
+	rig_run(r, 201);		/* and the timeout is short again */
 	assert_int_equal(rig_drain(r), 1);
 	rig_done(r);
 }

@@ -542,6 +542,33 @@ struct rig_conn *rig_connect(struct rig *r, int *err)
 	return k;
 }
 
+const struct tcp_opts rig_plain = { .mss = MSS };
+const struct tcp_opts rig_sacking = { .mss = MSS, .sack_ok = true };
+
+struct rig_conn *rig_in_flight(struct rig *r, const struct tcp_opts *o,
+			       unsigned int n)
+{
+	struct rig_conn *k;
+
+	rig_init(r, NULL);
+	k = rig_established(r, o, 65535);
+	rig_offer(r, k, (size_t)n * MSS);
+	assert_int_equal(rig_drain(r), n);
+	return k;
+}
+
+void rig_ack(struct rig *r, uint32_t at, uint16_t wnd)
+{
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
+				     .wnd = wnd });
+}
+
+void rig_sack(struct rig *r, uint32_t at, uint32_t from, uint32_t to)
+{
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
+		.wnd = 65535, .opt = { .nsack = 1, .sack = { { from, to } } } });
+}
+
 bool rig_rx_ok(const struct rig_conn *k)
 {
 	uint8_t diff = 0;

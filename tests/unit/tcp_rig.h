@@ -139,6 +139,21 @@ void rig_seg(struct rig *r, uint8_t flags, uint32_t seq, uint32_t ack,
 struct rig_conn *rig_established(struct rig *r, const struct tcp_opts *syn,
 				 uint16_t wnd);
 
+/* Most scripts count in segments of so many bytes; AT(n) is where n begins */
+#define MSS	1000
+#define AT(n)	(1 + MSS * (n))
+extern const struct tcp_opts rig_plain, rig_sacking;
+
+/** rig_in_flight() - A new rig, where @n segments are out; returns the owner */
+struct rig_conn *rig_in_flight(struct rig *r, const struct tcp_opts *o,
+			       unsigned int n);
+
+/** rig_ack() - An empty ACK of all before @at */
+void rig_ack(struct rig *r, uint32_t at, uint16_t wnd);
+
+/** rig_sack() - The same, window 65535, and @from to @to is there as well */
+void rig_sack(struct rig *r, uint32_t at, uint32_t from, uint32_t to);
+
 /** rig_frame() - Build the guest's frame; returns its length */
 size_t rig_frame(struct rig *r, const struct rig_seg *s, uint8_t *buf,
 		 size_t size, struct link_vnet *vh);

@@ -16,16 +16,6 @@ int tcp_timer_test(void);
 
 static struct rig rig, *const r = &rig;
 
-#define MSS	1000
-
-static const struct tcp_opts plain = { .mss = MSS };
-
-static void ack(uint32_t at, uint16_t wnd)
-{
-	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = at,
-				     .wnd = wnd });
-}
-
 /* From the first byte that is not answered, whatever is sent after it */
 static void timeout_of_the_first(void **state)
 {
@@ -33,11 +23,11 @@ static void timeout_of_the_first(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100);
 	rig_run(r, 150);
 	rig_offer(r, k, 100);
-	ack(1, 60000);				/* a new window is no progress */
+	rig_ack(r, 1, 60000);		/* no progress */
 	rig_drain(r);
 	rig_run(r, 49);
 	rig_quiet(r);
@@ -54,19 +44,19 @@ static void keepalive_is_the_later(void **state)
 
 	(void)state;
 	rig_init(r, &conf);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100);
 	rig_drain(r);
 	rig_run(r, 201);
 	rig_expect(r, A | P, 1, 1, 100);
-	ack(101, 65535);
+	rig_ack(r, 101, 65535);
 	tcp_no_recv(k->c);			/* changes nothing here */
 	for (int i = 0; i < 5; i++) {
 		rig_run(r, 999999);
 		rig_quiet(r);
 		rig_run(r, 2);
 		rig_expect(r, A, 100, 1, 0);
-		ack(101, 65535);
+		rig_ack(r, 101, 65535);
 	}
 	assert_false(k->closed);
 	rig_run(r, 999990);
@@ -110,7 +100,7 @@ static void patience_after_answers(void **state)
 	for (int i = 0; i < 60; i++) {
 		rig_run(r, 60000);
 		rig_drain(r);
-		ack(1, 0);
+		rig_ack(r, 1, 0);
 	}
 	rig_run(r, 175000);
 	assert_false(k->closed);
@@ -128,7 +118,7 @@ static void talks_and_never_acks(void **state)
 
 	(void)state;
 	rig_init(r, &conf);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100);
 	for (uint32_t i = 0; i < 60 && !k->closed; i++) {
 		rig_run(r, 4000);
@@ -149,18 +139,18 @@ static void answered_while_full(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100);
 	rig_drain(r);
 	r->link.refuse = true;
 	rig_offer(r, k, 100);
 	rig_run(r, 300);
-	ack(101, 65535);
+	rig_ack(r, 101, 65535);
 	r->link.refuse = false;
 	tcp_link_up(r->ts);
 	rig_flush(r);
 	rig_expect(r, A | P, 101, 1, 100);
-	ack(201, 65535);
+	rig_ack(r, 201, 65535);
 	rig_quiet(r);
 	assert_int_equal(count_get("tcp_rtos"), 0);
 	rig_done(r);
@@ -173,13 +163,13 @@ static void first_is_measured(void **state)
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, &plain, 65535);
+	k = rig_established(r, &rig_plain, 65535);
 	rig_offer(r, k, 100);
 	rig_run(r, 10);
 	rig_offer(r, k, 100);
 	rig_drain(r);
 	rig_run(r, 180);
-	ack(101, 65535);			/* 190 ms: 24 + 4 * 47.5 */
+	rig_ack(r, 101, 65535);		/* 190 ms: 24 + 4 * 47.5 */
 	rig_run(r, 210);
 	rig_quiet(r);
 	rig_run(r, 6);
