@@ -18,6 +18,8 @@ COUNT(tcp_aborted, "TCP connections that the gateway reset");
 COUNT(tcp_timed_out, "TCP connections that ended because the guest is silent");
 COUNT(tcp_connects, "TCP connections begun toward the guest");
 COUNT(tcp_tw_evicted, "TIME-WAIT entries given up because the table was full");
+COUNT(tcp_dial_evicted, "TCP dials given up because the table was full");
+COUNT(tcp_half_open_evicted, "unfinished TCP handshakes given up: full table");
 
 #define FROM(s)	[TCP_STATE_##s] =
 #define TO(s)	(1u << TCP_STATE_##s)
@@ -59,6 +61,8 @@ static struct tcp_list *list_of(struct tcp_stack *ts, enum tcp_where where)
 	switch (where) {
 	case TCP_WHERE_DIRTY:
 		return &ts->dirty;
+	case TCP_WHERE_EMBRYO:
+		return &ts->embryo;
 	case TCP_WHERE_TIME_WAIT:
 		return &ts->time_wait;
 	case TCP_WHERE_DEAD:
@@ -118,7 +122,7 @@ void tcp_dirty(struct tcp *c)
 	bool first = !c->ts->dirty.n;
 
 	/* What is closed is dirty only because its RST is still to be sent */
-	if (c->where != TCP_WHERE_NONE)
+	if (c->where != TCP_WHERE_NONE && c->where != TCP_WHERE_EMBRYO)
 		return;
 	list_move(c, TCP_WHERE_DIRTY);
 	if (first)
@@ -145,43 +149,6 @@ struct tcp *tcp_find(struct tcp_stack *ts, const struct tcp_tuple *tuple)
 	return slot == HASH_NONE ? NULL : slab_at(&ts->slab, slot);
 }
 
-/* Owners may hold a struct tcp until the flush after @closed: not before it */
-static bool evict(struct tcp_stack *ts)
-{
-	struct tcp *c = ts->time_wait.head;
-
-	if (!c || c->tw_flush == ts->flushes)
-		return false;
-	count_inc(tcp_tw_evicted);
-	tcp_tw_drop(c);
-	list_leave(c);
-	slab_del(&ts->slab, c);
-	return true;
-}
-
-struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
-		    enum tcp_state first)
-{
-	struct tcp *c = slab_new(&ts->slab);
-
-	if (!c && evict(ts))
-		c = slab_new(&ts->slab);
-	if (!c)
-		return NULL;
-	c->ts = ts;
-	c->tuple = *tuple;
-	c->timer.fire = tcp_timer_fire;
-	c->ooo = TCP_OOO_NONE;
-	c->rto_ms = TCP_RTO_INIT_MS;
-	if (hash_add(&ts->hash, &c->tuple, sizeof(c->tuple),
-		     slab_slot(&ts->slab, c))) {
-		slab_del(&ts->slab, c);
-		return NULL;
-	}
-	tcp_set_state(c, first);
-	return c;
-}
-
 static void log_state(const struct tcp *c, enum tcp_state to)
 {
 	char guest[IPADDR_STRLEN], peer[IPADDR_STRLEN];
@@ -198,6 +165,8 @@ void tcp_set_state(struct tcp *c, enum tcp_state to)
 	if (log_enabled(LOG_LEVEL_DEBUG))
 		log_state(c, to);
 	c->state = (uint8_t)to;
+	if (to == TCP_STATE_ESTABLISHED && c->where == TCP_WHERE_EMBRYO)
+		list_leave(c);
 }
 
 /* Out of the table: from here on the tuple is free for a new connection */
@@ -258,6 +227,74 @@ void tcp_end(struct tcp *c, int why, bool rst)
 	tell_closed(c, why);
 }
 
+/* --- room in the table ----------------------------------------------------- */
+
+/* Owners may hold a struct tcp until the flush after @closed: not before it */
+static bool evict_time_wait(struct tcp_stack *ts)
+{
+	struct tcp *c = ts->time_wait.head;
+
+	if (!c || c->flush == ts->flushes)
+		return false;
+	count_inc(tcp_tw_evicted);
+	tcp_tw_drop(c);
+	list_leave(c);
+	slab_del(&ts->slab, c);
+	return true;
+}
+
+/*
+ * Silently: who still waits sends its SYN again.  What a callback might have in
+ * its hands is of this flush; while the guest's input is taken there is none.
+ */
+static bool evict_embryo(struct tcp_stack *ts, bool input)
+{
+	struct tcp *c = ts->embryo.head;
+
+	if (!c || (!input && c->flush == ts->flushes))
+		return false;
+	if (c->state == TCP_STATE_DIALLING)
+		count_inc(tcp_dial_evicted);
+	else
+		count_inc(tcp_half_open_evicted);
+	forget(c);
+	tell_closed(c, -ECONNABORTED);
+	list_leave(c);
+	slab_del(&ts->slab, c);
+	return true;
+}
+
+static bool evict(struct tcp_stack *ts, bool input)
+{
+	return evict_time_wait(ts) || evict_embryo(ts, input);
+}
+
+struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
+		    enum tcp_state first)
+{
+	struct tcp *c = slab_new(&ts->slab);
+
+	if (!c && evict(ts, first == TCP_STATE_DIALLING))
+		c = slab_new(&ts->slab);
+	if (!c)
+		return NULL;
+	c->ts = ts;
+	c->tuple = *tuple;
+	c->timer.fire = tcp_timer_fire;
+	c->ooo = TCP_OOO_NONE;
+	c->flush = ts->flushes;
+	c->rto_ms = TCP_RTO_INIT_MS;
+	if (hash_add(&ts->hash, &c->tuple, sizeof(c->tuple),
+		     slab_slot(&ts->slab, c))) {
+		slab_del(&ts->slab, c);
+		return NULL;
+	}
+	tcp_set_state(c, first);
+	if (first == TCP_STATE_DIALLING)
+		list_move(c, TCP_WHERE_EMBRYO);
+	return c;
+}
+
 /* --- TIME-WAIT: one timer for all, since all wait equally long ------------ */
 
 static void tw_arm(struct tcp_stack *ts)
@@ -298,7 +335,7 @@ void tcp_time_wait(struct tcp *c)
 	tcp_set_state(c, TCP_STATE_TIME_WAIT);
 	timer_del(c->ts->netif->tq, &c->timer);
 	c->rtx_due = 0;
-	c->tw_flush = c->ts->flushes;
+	c->flush = c->ts->flushes;
 	tcp_ooo_drop(c);
 	tcp_tw_restart(c);
 	tell_closed(c, 0);
@@ -330,6 +367,8 @@ static void flush_one(struct tcp *c)
 			tcp_dirty(c);
 		else if (rc < 0)
 			list_push_front(c);
+		else if (c->state == TCP_STATE_SYN_RECEIVED && !c->active)
+			list_move(c, TCP_WHERE_EMBRYO);
 	}
 }
 

@@ -50,8 +50,12 @@
  *            of a stack share and that is bounded; beyond it they are dropped.
  *            What @recv did not take is dropped and comes again.
  * TIME-WAIT  10 s, in the table but without owner or timer; a new SYN gets in
- *            earlier by RFC 6191 and 1122 4.2.2.13, and a full table gives up
- *            the oldest of them before it refuses anybody.
+ *            earlier by RFC 6191 and 1122 4.2.2.13.
+ * Full table A new connection takes the place of the oldest in TIME-WAIT; else
+ *            of the dial that has waited longest, or the SYN-ACK (@closed with
+ *            -ECONNABORTED, the guest hears nothing, and its next SYN or ACK
+ *            finds no connection); what is established is never touched.  Only
+ *            then a SYN gets RST.
  * FIN-WAIT-2 Lasts as long as the guest likes, since a half-closed connection
  *            is a legal way to work; 60 s once the owner said tcp_no_recv().
  *
@@ -59,7 +63,8 @@
  *            netif's timerq must have room for @max_conns + 1 timers.
  * Names      Callbacks get the struct tcp; whoever keeps one across a turn
  *            keeps its slab_id and uses tcp_get().
- * Freeing    After @closed the connection is freed at the next tcp_flush();
+ * Freeing    After @closed the connection is freed at the next tcp_flush(), or
+ *            at once if it made room for another one, from tcp_input();
  *            @closed is called exactly once for each @open and tcp_connect(),
  *            unless tcp_refuse() or tcp_drop() came first.  It may be called from within
  *            tcp_abort().
@@ -70,9 +75,20 @@
 
 struct tcp;
 struct tcp_stack;
+struct tcp_tuple;
+
+/** enum tcp_admit - What is to become of a SYN */
+enum tcp_admit {
+	TCP_ADMIT_OPEN,
+	TCP_ADMIT_RST,
+	TCP_ADMIT_DROP,
+};
 
 /**
  * struct tcp_ops - What the owner of connections does
+ * @admit:	A SYN would begin a connection, and perhaps end another one to
+ *		make room: may it? NULL: it may. If so @open follows, unless
+ *		the table is full
  * @open:	A SYN that starts a connection. The owner may call tcp_accept(),
  *		tcp_refuse() or nothing yet
  * @room:	How many more bytes @recv would take now: the window
@@ -92,6 +108,7 @@ struct tcp_stack;
  *		are not always sent
  * @acked:	The guest has acknowledged @n bytes: drop them; called once per
  *		flush, always before the next @peek
+ * @established: The guest has answered the SYN-ACK; may be NULL
  * @connected:	The guest has accepted what tcp_connect() began; NULL if nobody
  *		calls that
  * @closed:	It is over: 0 after both FINs; -ECONNRESET by the guest, or
@@ -100,6 +117,7 @@ struct tcp_stack;
  *		-ETIMEDOUT
  */
 struct tcp_ops {
+	enum tcp_admit (*admit)(void *arg, const struct tcp_tuple *tuple);
 	void (*open)(void *arg, struct tcp *c);
 	size_t (*room)(void *arg, struct tcp *c);
 	ssize_t (*recv)(void *arg, struct tcp *c, const struct iovec *iov,
@@ -108,6 +126,7 @@ struct tcp_ops {
 	ssize_t (*peek)(void *arg, struct tcp *c, size_t off,
 			const struct iovec *iov, int n, size_t len);
 	void (*acked)(void *arg, struct tcp *c, size_t n);
+	void (*established)(void *arg, struct tcp *c);
 	void (*connected)(void *arg, struct tcp *c);
 	void (*closed)(void *arg, struct tcp *c, int why);
 };
@@ -120,7 +139,7 @@ enum tcp_cong {
 
 /**
  * struct tcp_conf - Sizes and choices
- * @max_conns:	Table size; a SYN beyond it gets RST and is counted
+ * @max_conns:	Table size; see "Full table"
  * @max_window:	Largest window offered, bytes (4 MiB: 256 KiB to 16 MiB measured
  *		alike on a local link)
  * @keepalive_s: Probe a silent guest after so many seconds (RFC 9293 3.8.4); 0

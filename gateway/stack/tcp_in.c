@@ -85,16 +85,23 @@ static void take_syn(struct tcp *c, const struct tcp_hdr *h)
 static void open_conn(struct tcp_stack *ts, const struct tcp_seg *s,
 		      const struct tcp_tuple *tuple, uint32_t above)
 {
-	struct tcp *c;
+	enum tcp_admit admit = TCP_ADMIT_OPEN;
+	struct tcp *c = NULL;
 
 	if (s->h.flags & (TCP_FLAG_RST | TCP_FLAG_FIN)) {
 		count_inc(drop_tcp_syn_flags);
 		return;
 	}
-	c = tcp_new(ts, tuple, TCP_STATE_DIALLING);
+	if (ts->ops->admit)
+		admit = ts->ops->admit(ts->arg, tuple);
+	if (admit == TCP_ADMIT_OPEN) {
+		c = tcp_new(ts, tuple, TCP_STATE_DIALLING);
+		if (!c)
+			count_inc(drop_tcp_full);
+	}
 	if (!c) {
-		count_inc(drop_tcp_full);
-		tcp_reply_rst(ts, s);
+		if (admit != TCP_ADMIT_DROP)
+			tcp_reply_rst(ts, s);
 		return;
 	}
 	count_inc(tcp_opens);
@@ -268,6 +275,8 @@ static void take_ts(struct tcp *c, const struct tcp_seg *s)
 
 static bool establish(struct tcp *c, const struct tcp_seg *s)
 {
+	const struct tcp_ops *ops = c->ts->ops;
+
 	if (s->h.ack != c->snd_max) {
 		count_inc(drop_tcp_handshake_ack);
 		tcp_reply_rst(c->ts, s);
@@ -294,7 +303,9 @@ static bool establish(struct tcp *c, const struct tcp_seg *s)
 	tcp_set_state(c, TCP_STATE_ESTABLISHED);
 	tcp_dirty(c);
 	if (c->active)
-		c->ts->ops->connected(c->ts->arg, c);
+		ops->connected(c->ts->arg, c);
+	else if (ops->established)
+		ops->established(c->ts->arg, c);
 	return !tcp_closed(c);
 }
 

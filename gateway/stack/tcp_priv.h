@@ -23,8 +23,9 @@
  *	tcp_out.c	everything that is sent
  *	tcp_timer.c	deadlines
  *
- * A connection is in at most one list: dirty (work to do), time-wait (oldest
- * first), or dead (to be freed at the next flush).  What follows a call that
+ * A connection is in at most one list: dirty (work to do), embryo (of the
+ * guest's, not established, nothing to do; longest waiting first), time-wait
+ * (oldest first), or dead (to be freed at the next flush).  What follows a call that
  * may run a callback of the owner's checks for TCP_STATE_CLOSED.
  */
 
@@ -77,6 +78,7 @@ enum tcp_state {
 enum tcp_where {
 	TCP_WHERE_NONE,
 	TCP_WHERE_DIRTY,
+	TCP_WHERE_EMBRYO,
 	TCP_WHERE_TIME_WAIT,
 	TCP_WHERE_DEAD,
 	TCP_WHERE_NUM,
@@ -111,6 +113,7 @@ enum tcp_recovery {
  * @sent_ms:	When new data last went out
  * @rcv_adv:	Right edge of the window offered; never moves back
  * @rcv_acked:	@rcv_nxt as last sent (Last.ACK.sent of RFC 7323)
+ * @flush:	Number of the flush before it began, or before its TIME-WAIT
  * @room_max:	Most that @room ever said: the size of the owner's buffer
  * @fin_seq:	Where the guest's FIN stands, if @fin_seen
  * @mss:	Payload of a full segment to the guest, options allowed for
@@ -140,7 +143,7 @@ struct tcp {
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
 	uint32_t ts_recent, ts_recent_s, ts_off;
-	uint32_t rx_ms, challenge_ms, tw_flush, ask_ms;
+	uint32_t rx_ms, challenge_ms, flush, ask_ms;
 	uint32_t ooo_seen[TCP_SACK_MAX];
 	struct tcp_range sacked[TCP_SACKED_MAX], twice;
 	uint16_t mss, mss_own;
@@ -214,7 +217,7 @@ struct tcp_stack {
 	struct tcp_conf conf;
 	struct slab slab;
 	struct hash hash;
-	struct tcp_list dirty, time_wait, dead;
+	struct tcp_list dirty, embryo, time_wait, dead;
 	struct timer tw_timer;
 	struct tcp_ooo *ooo;
 	struct tcp_dest dest[TCP_DELACK_DESTS];
@@ -293,7 +296,11 @@ static inline bool tcp_is4(const struct tcp *c)
 /** tcp_find() - Connection of a tuple; NULL if none */
 struct tcp *tcp_find(struct tcp_stack *ts, const struct tcp_tuple *tuple);
 
-/** tcp_new() - Claim an entry in its first state; NULL if the table is full */
+/**
+ * tcp_new() - Claim an entry in its first state; NULL if the table is full
+ *
+ * With DIALLING no callback may be running: it can end a connection to make room.
+ */
 struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
 		    enum tcp_state first);
 

@@ -284,6 +284,8 @@ static void connect_fails_at_once(void **state)
 	rig_init(r, &conf);
 	rig_in(r, &(struct rig_seg){ .flags = S, .wnd = 1, .gport = 9 });
 	assert_int_equal(rig_out(r)->flags, S | A);
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1, .wnd = 1,
+				     .gport = 9 });
 	assert_null(rig_connect(r, &err));
 	assert_int_equal(err, -ENOBUFS);
 	assert_int_equal(tcp_count(r->ts), 1);

@@ -37,6 +37,14 @@ static void op_open(void *arg, struct tcp *c)
 		tcp_accept(c);
 }
 
+static enum tcp_admit op_admit(void *arg, const struct tcp_tuple *tuple)
+{
+	const struct rig *r = arg;
+
+	assert_int_equal(tuple->peer_port, RIG_PEER_PORT);
+	return r->admit;
+}
+
 static size_t op_room(void *arg, struct tcp *c)
 {
 	const struct rig_conn *k = tcp_user(c);
@@ -149,7 +157,17 @@ static void op_connected(void *arg, struct tcp *c)
 		tcp_abort(c);
 }
 
+static void op_established(void *arg, struct tcp *c)
+{
+	struct rig_conn *k = tcp_user(c);
+
+	(void)arg;
+	assert_false(k->established || k->closed);
+	k->established = true;
+}
+
 static const struct tcp_ops ops = {
+	.admit = op_admit, .established = op_established,
 	.open = op_open, .room = op_room, .recv = op_recv,
 	.recv_fin = op_recv_fin, .peek = op_peek, .acked = op_acked,
 	.connected = op_connected, .closed = op_closed,

@@ -73,7 +73,7 @@ struct rig_conn {
 	int why, fail_recv, fail_peek;
 	unsigned int peeks, recvs, closes;
 	bool abort_in_peek, abort_in_recv, abort_in_connected;
-	bool connected;
+	bool connected, established;
 	size_t recv_max;	/* take at most so much at once; 0: no limit */
 };
 
@@ -91,6 +91,7 @@ struct rig {
 	struct rig_conn conn[RIG_CONNS];
 	unsigned int nconn, wakes;
 	bool pending;		/* what the last flush said */
+	enum tcp_admit admit;	/* what becomes of a SYN */
 };
 
 void rig_init(struct rig *r, const struct rig_conf *conf);

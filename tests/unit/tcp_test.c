@@ -461,28 +461,40 @@ static void time_wait_rst(void **state)
 	rig_done(r);
 }
 
+/* A SYN from this port, and the ACK of the answer */
+static void opens(uint16_t gport, bool finish)
+{
+	struct rig_seg s = { .flags = S, .wnd = 1000, .gport = gport };
+
+	r->pisn_known = false;
+	rig_in(r, &s);
+	if (!finish)
+		return;
+	assert_int_equal(rig_out(r)->flags, S | A);
+	s = (struct rig_seg){ .flags = A, .seq = 1, .ack = 1, .wnd = 1000,
+			      .gport = gport };
+	rig_in(r, &s);
+}
+
 static void table_full(void **state)
 {
 	struct rig_conf conf = { .max_conns = 3 };
-	struct rig_seg s = { .flags = S, .wnd = 1000 };
 
 	(void)state;
 	rig_init(r, &conf);
 	for (uint16_t i = 0; i < 3; i++) {
-		s.gport = (uint16_t)(1000 + i);
-		rig_in(r, &s);
-		assert_int_equal(rig_out(r)->flags, S | A);
+		opens(1000 + i, true);
+		assert_true(r->conn[i].established);
 	}
-	s.gport = 1003;
-	rig_in(r, &s);
-	rig_expect(r, R | A, 0 - r->pisn, 1, 0);
+	opens(1003, false);
+	rig_expect(r, R | A, 0, 1, 0);
 	assert_int_equal(count_get("drop_tcp_full"), 1);
 	assert_int_equal(tcp_count(r->ts), 3);
 	assert_int_equal(r->nconn, 3);
 	tcp_abort(r->conn[1].c);
 	rig_flush(r);
 	rig_drain(r);
-	rig_in(r, &s);
+	opens(1003, false);
 	assert_int_equal(r->nconn, 4);
 	rig_drain(r);
 	rig_done(r);
@@ -491,19 +503,112 @@ static void table_full(void **state)
 static void time_wait_gives_way(void **state)
 {
 	struct rig_conf conf = { .max_conns = 2 };
-	struct rig_seg s = { .flags = S, .wnd = 1000 };
 
 	(void)state;
 	rig_init(r, &conf);
 	to_time_wait(NULL);
-	for (uint16_t i = 0; i < 3; i++) {
-		s.gport = (uint16_t)(1000 + i);
-		rig_in(r, &s);
-	}
+	for (uint16_t i = 0; i < 3; i++)
+		opens(1000 + i, i < 2);
 	assert_int_equal(r->nconn, 3);
 	assert_int_equal(count_get("tcp_tw_evicted"), 1);
 	assert_int_equal(count_get("drop_tcp_full"), 1);
 	rig_drain(r);
+	rig_done(r);
+}
+
+static void gone(unsigned int i)
+{
+	assert_true(r->conn[i].closed);
+	assert_int_equal(r->conn[i].why, -ECONNABORTED);
+	rig_quiet(r);				/* nobody is told */
+}
+
+/* Who has waited longest for an answer, of either side, makes room */
+static void unfinished_give_way(void **state)
+{
+	struct rig_conf conf = { .max_conns = 3, .manual = true };
+	struct rig_seg s = { .flags = S, .wnd = 1000 };
+
+	(void)state;
+	rig_init(r, &conf);
+	opens(1000, false);
+	opens(1001, false);
+	opens(1002, false);
+	tcp_accept(r->conn[2].c);
+	rig_flush(r);
+	rig_expect(r, S | A, 0, 1, 0);
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+				     .wnd = 1000, .gport = 1002 });
+	tcp_accept(r->conn[0].c);
+	rig_flush(r);
+	assert_int_equal(rig_out(r)->flags, S | A);
+	opens(1003, false);
+	gone(1);
+	assert_int_equal(count_get("tcp_dial_evicted"), 1);
+	opens(1004, false);
+	gone(0);
+	assert_int_equal(count_get("tcp_half_open_evicted"), 1);
+	for (s.gport = 1005; s.gport < 1015; s.gport++)
+		rig_in_only(r, &s);		/* within one batch as well */
+	for (unsigned int i = 3; i < 13; i++)
+		gone(i);
+	rig_flush(r);
+	assert_int_equal(tcp_count(r->ts), 3);
+	assert_int_equal(r->nconn, 15);
+	assert_false(r->conn[2].closed);
+	assert_int_equal(count_get("drop_tcp_full"), 0);
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+				     .wnd = 1000, .gport = 1000 });
+	assert_int_equal(rig_out(r)->flags, R);	/* it was given up */
+	tcp_refuse(r->conn[14].c);
+	rig_flush(r);
+	rig_drain(r);
+	rig_done(r);
+}
+
+/* A full link: what has its SYN-ACK still to be sent is not among them */
+static void unsent_stay(void **state)
+{
+	struct rig_conf conf = { .max_conns = 2 };
+
+	(void)state;
+	rig_init(r, &conf);
+	r->link.refuse = true;
+	opens(1000, false);
+	opens(1001, false);
+	opens(1002, false);
+	assert_int_equal(r->nconn, 2);
+	r->link.refuse = false;
+	tcp_link_up(r->ts);
+	rig_flush(r);
+	assert_int_equal(rig_drain(r), 2);
+	opens(1002, false);
+	assert_int_equal(rig_out(r)->flags, S | A);
+	gone(0);
+	rig_done(r);
+}
+
+/* The owner decides before anybody has to make room */
+static void admission(void **state)
+{
+	struct rig_conf conf = { .max_conns = 1 };
+
+	(void)state;
+	rig_init(r, &conf);
+	opens(1000, false);
+	rig_drain(r);
+	r->admit = TCP_ADMIT_DROP;
+	opens(1001, false);
+	rig_quiet(r);
+	r->admit = TCP_ADMIT_RST;
+	opens(1002, false);
+	rig_expect(r, R | A, 0, 1, 0);
+	assert_int_equal(r->nconn, 1);
+	assert_false(r->conn[0].closed);
+	r->admit = TCP_ADMIT_OPEN;
+	opens(1003, false);
+	assert_int_equal(rig_drain(r), 1);
+	gone(0);
 	rig_done(r);
 }
 
@@ -602,6 +707,9 @@ int tcp_test(void)
 		cmocka_unit_test(time_wait_rst),
 		cmocka_unit_test(table_full),
 		cmocka_unit_test(time_wait_gives_way),
+		cmocka_unit_test(unfinished_give_way),
+		cmocka_unit_test(unsent_stay),
+		cmocka_unit_test(admission),
 		cmocka_unit_test(time_wait_lasts_for_a_batch),
 		cmocka_unit_test(each),
 		cmocka_unit_test(keepalive),
