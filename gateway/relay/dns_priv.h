@@ -52,6 +52,7 @@ struct dns_fwd {
 	struct slab jobs, conns;
 	struct dns_job *dead;
 	struct ev_task reap;
+	struct dial_rate rate;
 	uint8_t *buf;			/* one message of the largest size */
 };
 

@@ -10,8 +10,8 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "base/log.h"
-#include "base/slab.h"
 #include "base/wr.h"
+#include "gateway/relay/flows.h"
 #include "gateway/relay/icmp_relay.h"
 #include "gateway/relay/path.h"
 #include "gateway/wire/icmp4.h"
@@ -23,10 +23,12 @@
 #define REPLY_MAX	65536
 #define BATCH		16
 #define QUOTE_MAX	1240	/* of the request, in an ICMP error */
+#define FLOWS_PER_S	200	/* without an answer; 30 us each */
 
 COUNT(drop_ping_denied, "Echo requests that the policy denied");
 COUNT(drop_ping_no_socket, "Echo requests lost: the host has no ping sockets");
-COUNT(drop_ping_full, "Echo requests lost: too many at once");
+COUNT(ping_evicted, "Pings ended early because the table was full");
+COUNT(drop_ping_rate, "Echo requests lost: too many that nobody answered");
 COUNT(drop_ping_send, "Echo requests that the host did not take");
 
 struct fkey {
@@ -36,54 +38,44 @@ struct fkey {
 
 /** struct pflow - One destination and identifier, and its ping socket */
 struct pflow {
+	struct flow flow;
 	struct icmp_relay *r;
 	struct ev_src src;
 	struct timer idle;
 	struct fkey key;
 	struct path path;
 	uint64_t last_ns;
-	struct pflow *dead_next;
-	bool dead;
+	bool answered;
 };
 
 struct icmp_relay {
 	struct ev *ev;
 	struct icmp *icmp;
 	const struct dial *dial;
-	struct slab flows;
+	struct flows flows;
 	struct hash by_key;
-	struct ev_task reap;
-	struct pflow *dead;
+	struct dial_rate rate;
 	uint8_t *buf;
 	bool told;
 };
-
-static void reap(struct ev_task *t)
-{
-	struct icmp_relay *r = container_of(t, struct icmp_relay, reap);
-
-	while (r->dead) {
-		struct pflow *f = r->dead;
-
-		r->dead = f->dead_next;
-		slab_del(&r->flows, f);
-	}
-}
 
 static void flow_end(struct pflow *f)
 {
 	struct icmp_relay *r = f->r;
 
-	if (f->dead)
+	if (f->flow.dead)
 		return;
-	f->dead = true;
 	timer_del(ev_timerq(r->ev), &f->idle);
 	hash_del(&r->by_key, &f->key, sizeof(f->key));
 	ev_del(r->ev, &f->src);
 	fd_close(&f->src.fd);
-	f->dead_next = r->dead;
-	r->dead = f;
-	ev_defer(r->ev, &r->reap);
+	flows_end(&r->flows, &f->flow);
+}
+
+static void flow_used(struct pflow *f)
+{
+	f->last_ns = ev_now(f->r->ev);
+	flows_used(&f->r->flows, &f->flow);
 }
 
 static void on_idle(struct timer *t)
@@ -132,7 +124,10 @@ static void deliver(struct pflow *f, const uint8_t *msg, size_t len, int ttl)
 		return;
 	data.iov_base = (void *)(uintptr_t)r.p;
 	data.iov_len = rd_left(&r);
-	f->last_ns = ev_now(f->r->ev);
+	flow_used(f);
+	if (!f->answered)
+		dial_rate_give(&f->r->rate);
+	f->answered = true;
 	icmp_echo_reply(f->r->icmp, &f->key.dst, &f->key.guest, (uint8_t)ttl,
 			f->key.id, seq, &data, 1);
 }
@@ -183,7 +178,7 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 
 	if (events & EPOLLERR)
 		take_errors(f);
-	for (int i = 0; i < BATCH && !f->dead; i++) {
+	for (int i = 0; i < BATCH && !f->flow.dead; i++) {
 		struct iovec iov = { .iov_base = f->r->buf,
 				     .iov_len = REPLY_MAX };
 		struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1,
@@ -238,20 +233,26 @@ static int flow_socket(struct icmp_relay *r, const struct ipaddr *to)
 static struct pflow *flow_new(struct icmp_relay *r, const struct fkey *k,
 			      int fd)
 {
-	struct pflow *f = slab_new(&r->flows);
+	struct pflow *f;
 
+	if (flows_is_full(&r->flows) && r->flows.oldest) {
+		count_inc(ping_evicted);
+		flow_end(container_of(r->flows.oldest, struct pflow, flow));
+		flows_reap(&r->flows);	/* no handler of a flow is running */
+	}
+	f = flows_new(&r->flows);
 	if (!f) {
-		count_inc(drop_ping_full);
+		count_inc(drop_ping_no_socket);
 		close(fd);
 		return NULL;
 	}
-	*f = (struct pflow){
-		.r = r,
-		.src = { .fd = fd, .ready = flow_ready },
-		.idle = { .fire = on_idle },
-		.key = *k,
-	};
-	if (hash_add(&r->by_key, k, sizeof(*k), slab_slot(&r->flows, f)) < 0 ||
+	f->r = r;
+	f->src.fd = fd;
+	f->src.ready = flow_ready;
+	f->idle.fire = on_idle;
+	f->key = *k;
+	if (hash_add(&r->by_key, k, sizeof(*k),
+		     slab_slot(&r->flows.slab, f)) < 0 ||
 	    ev_add(r->ev, &f->src, EPOLLIN) < 0) {
 		flow_end(f);
 		return NULL;
@@ -313,13 +314,18 @@ static void on_echo(void *arg, const struct pkt *p, uint16_t id, uint16_t seq,
 					POLICY_PROTO_ICMP4 :
 					POLICY_PROTO_ICMP6;
 	uint32_t slot = hash_find(&r->by_key, &k, sizeof(k));
-	struct pflow *f = slot == HASH_NONE ? NULL : slab_at(&r->flows, slot);
+	struct pflow *f = slot == HASH_NONE ? NULL :
+			  slab_at(&r->flows.slab, slot);
 	const struct policy_query q = { .dst = p->dst, .port = -1,
 					.proto = proto };
 	int fd;
 
 	if (!policy_egress(r->dial->policy, &q).allow) {
 		count_inc(drop_ping_denied);
+		return;
+	}
+	if (!f && !dial_rate_take(&r->rate, ev_now(r->ev))) {
+		count_inc(drop_ping_rate);
 		return;
 	}
 	if (!f) {
@@ -331,7 +337,7 @@ static void on_echo(void *arg, const struct pkt *p, uint16_t id, uint16_t seq,
 	}
 	if (!f)
 		return;
-	f->last_ns = ev_now(r->ev);
+	flow_used(f);
 	send_echo(f, p, seq, data, n);
 }
 
@@ -372,11 +378,12 @@ struct icmp_relay *icmp_relay_new(struct ev *ev, const struct dial *dial,
 		return NULL;
 	r->ev = ev;
 	r->dial = dial;
-	r->reap.run = reap;
+	dial_rate_init(&r->rate, FLOWS_PER_S,
+		       MAX(max_flows, DIAL_BURST_MIN));
 	r->buf = malloc(REPLY_MAX);
 	if (r->buf &&
-	    slab_init(&r->flows, sizeof(struct pflow), max_flows) == 0 &&
-	    hash_init(&r->by_key, max_flows, key_eq, &r->flows) == 0)
+	    flows_init(&r->flows, ev, sizeof(struct pflow), max_flows) == 0 &&
+	    hash_init(&r->by_key, max_flows, key_eq, &r->flows.slab) == 0)
 		return r;
 	icmp_relay_free(r);
 	errno = ENOMEM;
@@ -390,16 +397,10 @@ void icmp_relay_bind(struct icmp_relay *r, struct icmp *icmp)
 
 void icmp_relay_free(struct icmp_relay *r)
 {
-	for (uint32_t i = 0; i < r->flows.cap; i++) {
-		struct pflow *f = slab_at(&r->flows, i);
-
-		if (f)
-			flow_end(f);
-	}
-	ev_undefer(r->ev, &r->reap);
-	reap(&r->reap);
+	while (r->flows.newest)
+		flow_end(container_of(r->flows.newest, struct pflow, flow));
 	hash_done(&r->by_key);
-	slab_done(&r->flows);
+	flows_done(&r->flows);
 	free(r->buf);
 	free(r);
 }

@@ -8,8 +8,10 @@
 /*
  * icmp_relay - the guest pings the world through ping sockets
  *
- * One SOCK_DGRAM ICMP socket for each (destination, identifier), bounded, ended
- * after 10 s without a reply or request.  Where the host does not allow ping
+ * One SOCK_DGRAM ICMP socket for each (destination, identifier), ended after 10 s
+ * without a reply or request.  They are bounded: a new one ends the one that was
+ * used least recently.  A guest that floods with new ones is held to a rate, but
+ * for those that were answered.  Where the host does not allow ping
  * sockets (net.ipv4.ping_group_range) one line in the log says so, and echo
  * requests to others are dropped and counted.  The gateway itself always
  * answers, if the policy allows.  Time to live, traffic class and "don't

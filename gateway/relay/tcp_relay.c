@@ -11,7 +11,6 @@
 #include "base/count.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "base/siphash.h"
 #include "base/slab.h"
 #include "gateway/relay/tcp_relay.h"
 
@@ -20,7 +19,6 @@
 
 #define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 #define KEEPALIVE_S	7200	/* RFC 9293 3.8.4: flows of a rebooted guest end */
-#define DIAL_BUCKETS	1024	/* counters of dials in flight, by destination */
 /*
  * In flight toward the guest where the kernel has no SO_PEEK_OFF: each peek
  * copies again what is in flight, so a small bound beats a large one.
@@ -36,6 +34,7 @@
 COUNT(tcp_flow_denied, "TCP connections that the policy denied");
 COUNT(tcp_flow_refused, "TCP connections that the host could not make");
 COUNT(drop_tcp_dials, "SYNs unanswered: too many dials to that destination");
+COUNT(drop_tcp_dial_rate, "SYNs unanswered: too many that lead to nothing");
 COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
 
 /* Whether the kernel has SO_PEEK_OFF for TCP: told by the first socket */
@@ -80,8 +79,8 @@ struct tcp_relay {
 	struct slab flows;
 	struct tflow *dead;
 	struct ev_task reap;
-	uint8_t key[16];
-	uint16_t dials[DIAL_BUCKETS];
+	struct dial_target to;		/* from on_admit() to on_open() */
+	struct dial_gate gate;
 	enum relay_peek peek[2];	/* IPv4, IPv6: it came later there */
 	uint8_t *skip;		/* where a plain peek puts what was seen before */
 	struct tcp_relay_stats st;
@@ -103,8 +102,8 @@ static void reap(struct ev_task *t)
 
 static void dial_over(struct tflow *f)
 {
-	if (!f->connected && f->r->dials[f->bucket])
-		f->r->dials[f->bucket]--;
+	if (!f->connected)
+		dial_gate_leave(&f->r->gate, f->bucket);
 }
 
 static void socket_close(struct tflow *f, bool rst)
@@ -315,82 +314,98 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 /* ---- what the engine asks ------------------------------------------------- */
 
 static const struct tcp_local *local_of(struct tcp_relay *r,
-					const struct tcp *c)
+					const struct tcp_tuple *t)
 {
-	const uint16_t port = tcp_tuple(c)->peer_port;
-
 	for (unsigned int i = 0; i < r->nlocal; i++)
-		if (r->local[i].port == port)
+		if (r->local[i].port == t->peer_port)
 			return &r->local[i];
 	return NULL;
 }
 
-static uint32_t bucket_of(struct tcp_relay *r, const struct ipaddr *a)
-{
-	return (uint32_t)siphash(r->key, a->b, sizeof(a->b)) % DIAL_BUCKETS;
-}
-
-static void on_denied(struct tcp_relay *r, struct tcp *c, int why)
+static void on_denied(struct tcp_relay *r, const struct tcp_tuple *t, int why)
 {
 	char a[IPADDR_STRLEN];
 
 	count_inc(tcp_flow_denied);
 	r->st.denied++;
-	log_debug("tcp: %s port %u: %s", ipaddr_fmt(&tcp_tuple(c)->peer, a),
-		  tcp_tuple(c)->peer_port,
+	log_debug("tcp: %s port %u: %s", ipaddr_fmt(&t->peer, a), t->peer_port,
 		  why == -EACCES ? "denied by the policy" : "not reachable");
-	tcp_refuse(c);
+}
+
+/* Before there is a connection: what is not to be has no place in the table */
+static enum tcp_admit on_admit(void *arg, const struct tcp_tuple *t)
+{
+	struct tcp_relay *r = arg;
+	int rc;
+
+	if (local_of(r, t))
+		return TCP_ADMIT_OPEN;
+	rc = dial_resolve(r->dial, &t->peer, t->peer_port, POLICY_PROTO_TCP,
+			  true, &r->to);
+	if (rc < 0) {
+		on_denied(r, t, rc);
+		return TCP_ADMIT_RST;
+	}
+	rc = dial_gate_check(&r->gate, dial_gate_bucket(&r->gate,
+							&r->to.addr[0]),
+			     ev_now(r->ev));
+	if (rc == 0)
+		return TCP_ADMIT_OPEN;
+	if (rc == -EBUSY)
+		count_inc(drop_tcp_dials);
+	else
+		count_inc(drop_tcp_dial_rate);
+	return TCP_ADMIT_DROP;	/* the guest's next SYN tries again */
 }
 
 static void on_open(void *arg, struct tcp *c)
 {
 	struct tcp_relay *r = arg;
-	const struct tcp_tuple *t = tcp_tuple(c);
-	const struct tcp_local *l = local_of(r, c);
-	struct dial_target to;
+	const struct tcp_local *l = local_of(r, tcp_tuple(c));
+	const struct dial_target *to = &r->to;
 	struct tflow *f;
-	uint32_t bucket;
-	int rc;
 
 	if (l) {
 		l->ops->open(l->arg, c);
 		return;
 	}
-	rc = dial_resolve(r->dial, &t->peer, t->peer_port, POLICY_PROTO_TCP,
-			  true, &to);
-	if (rc < 0) {
-		on_denied(r, c, rc);
-		return;
-	}
-	bucket = bucket_of(r, &to.addr[0]);
-	if (r->dials[bucket] >= r->cfg.max_dials) {
-		count_inc(drop_tcp_dials);
-		tcp_drop(c);	/* the guest's next SYN tries again */
-		return;
-	}
 	f = slab_new(&r->flows);
+	if (!f && r->dead) {	/* the one that made room for @c, perhaps */
+		reap(&r->reap);
+		f = slab_new(&r->flows);
+	}
 	if (!f) {
 		count_inc(drop_tcp_no_flow);
 		tcp_refuse(c);
 		return;
 	}
-	*f = (struct tflow){ .r = r, .c = c, .bucket = bucket,
+	*f = (struct tflow){ .r = r, .c = c,
+			     .bucket = dial_gate_bucket(&r->gate, &to->addr[0]),
 			     .src = { .fd = -1, .ready = flow_ready } };
-	r->dials[bucket]++;
+	dial_gate_enter(&r->gate, f->bucket);
 	r->st.flows++;
 	r->st.active++;
-	if (to.n > 1) {
-		f->next = to.addr[1];
+	if (to->n > 1) {
+		f->next = to->addr[1];
 		f->has_next = true;
 	}
 	tcp_set_user(c, f);
-	dial(f, &to.addr[0]);
+	dial(f, &to->addr[0]);
+}
+
+static void on_established(void *arg, struct tcp *c)
+{
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
+	struct tflow *f = tcp_user(c);
+
+	if (!l)
+		dial_gate_proved(&f->r->gate, f->bucket);
 }
 
 /* Ask the kernel again only when the bound that we keep ourselves is not enough */
 static size_t on_room(void *arg, struct tcp *c)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 	socklen_t len = sizeof(f->sndbuf);
 	uint32_t limit;
@@ -423,7 +438,7 @@ static size_t on_room(void *arg, struct tcp *c)
 static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
 		       int n, size_t len)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 			    .msg_iovlen = (size_t)n };
@@ -447,7 +462,7 @@ static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
 
 static void on_recv_fin(void *arg, struct tcp *c)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 
 	if (l)
@@ -490,7 +505,7 @@ static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 		       const struct iovec *iov, int n, size_t len)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 			    .msg_iovlen = (size_t)n };
@@ -518,7 +533,7 @@ static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 
 static void on_acked(void *arg, struct tcp *c, size_t n)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 
 	if (l) {
@@ -544,7 +559,7 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 
 static void on_closed(void *arg, struct tcp *c, int why)
 {
-	const struct tcp_local *l = local_of(arg, c);
+	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
 
 	if (l)
@@ -554,12 +569,14 @@ static void on_closed(void *arg, struct tcp *c, int why)
 }
 
 static const struct tcp_ops ops = {
+	.admit = on_admit,
 	.open = on_open,
 	.room = on_room,
 	.recv = on_recv,
 	.recv_fin = on_recv_fin,
 	.peek = on_peek,
 	.acked = on_acked,
+	.established = on_established,
 	.closed = on_closed,
 };
 
@@ -589,7 +606,7 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 	r->nlocal = nlocal;
 	memcpy(r->local, local, nlocal * sizeof(*local));
 	r->reap.run = reap;
-	siphash_key(r->key);
+	dial_gate_init(&r->gate, cfg->max_dials, cfg->max_flows);
 	r->skip = malloc(PLAIN_PEEK_MAX);
 	if (r->skip && slab_init(&r->flows, sizeof(struct tflow),
 				 cfg->max_flows) == 0) {

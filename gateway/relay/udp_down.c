@@ -27,6 +27,7 @@
 
 #define ERRORS_MAX	16	/* error queue entries a turn, from one socket */
 #define QUOTE_MAX	1232	/* of the payload, in an ICMP error */
+#define UNSTALL_BATCH	16	/* flows let in a turn after the link was full */
 
 COUNT(drop_udp_filtered, "UDP datagrams from endpoints not sent to before");
 COUNT(drop_udp_link, "UDP datagrams for the guest lost: no link, or too long");
@@ -108,7 +109,7 @@ static bool deliver(struct uflow *f, struct down_batch *b)
 		count_add(drop_udp_filtered, n);
 		return true;
 	}
-	f->answered = true;
+	udp_flow_answered(f);
 	udp_flow_used(f);
 	rc = udp_send_train(r->udp, &t);
 	if (rc == -EAGAIN && !(b->tried && t.off == b->off)) {
@@ -131,10 +132,10 @@ static bool deliver(struct uflow *f, struct down_batch *b)
 static bool deliver_all(struct udp_relay *r)
 {
 	struct down_batch *b = &r->down;
-	struct uflow *f = slab_get(&r->flows, b->flow);
+	struct uflow *f = slab_get(&r->flows.slab, b->flow);
 
 	while (b->next < b->n) {
-		if (f && !f->dead && !deliver(f, b))
+		if (f && !f->flow.dead && !deliver(f, b))
 			return false;
 		b->next++;
 		b->off = 0;
@@ -149,11 +150,10 @@ static void stall(struct uflow *f)
 
 	if (f->stalled_at)
 		return;
-	f->stalled_next = r->stalled;
-	if (r->stalled)
-		r->stalled->stalled_at = &f->stalled_next;
-	f->stalled_at = &r->stalled;
-	r->stalled = f;
+	f->stalled_next = NULL;
+	f->stalled_at = r->stalled_end;
+	*r->stalled_end = f;
+	r->stalled_end = &f->stalled_next;
 	ev_mod(r->ev, &f->src, 0);
 }
 
@@ -164,19 +164,32 @@ void udp_down_forget(struct uflow *f)
 	*f->stalled_at = f->stalled_next;
 	if (f->stalled_next)
 		f->stalled_next->stalled_at = f->stalled_at;
+	else
+		f->r->stalled_end = f->stalled_at;
 	f->stalled_at = NULL;
 }
 
-void udp_relay_room(struct udp_relay *r)
+/* The others next time, unless the link is full again by then */
+void udp_down_unstall(struct ev_task *t)
 {
-	if (!deliver_all(r))
+	struct udp_relay *r = container_of(t, struct udp_relay, unstall);
+
+	if (r->down.next < r->down.n || netif_is_full(r->udp->netif))
 		return;
-	while (r->stalled) {
+	for (int i = 0; i < UNSTALL_BATCH && r->stalled; i++) {
 		struct uflow *f = r->stalled;
 
 		udp_down_forget(f);
 		ev_mod(r->ev, &f->src, EPOLLIN);
 	}
+	if (r->stalled)
+		ev_defer(r->ev, t);
+}
+
+void udp_relay_room(struct udp_relay *r)
+{
+	if (deliver_all(r))
+		udp_down_unstall(&r->unstall);
 }
 
 static void take_datagrams(struct uflow *f)
@@ -196,7 +209,7 @@ static void take_datagrams(struct uflow *f)
 	n = recvmmsg(f->src.fd, b->m, UDP_DOWN_BATCH, MSG_DONTWAIT, NULL);
 	b->n = n < 0 ? 0 : (unsigned int)n;
 	b->next = 0;
-	b->flow = slab_id(&r->flows, f);
+	b->flow = slab_id(&r->flows.slab, f);
 	if (!deliver_all(r))
 		stall(f);
 }
@@ -262,6 +275,6 @@ void udp_down_ready(struct ev_src *src, uint32_t events)
 
 	if (events & EPOLLERR)
 		take_errors(f);
-	if (events & EPOLLIN && !f->dead)
+	if (events & EPOLLIN && !f->flow.dead)
 		take_datagrams(f);
 }

@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/slab.h"
+#include "gateway/relay/flows.h"
 #include "gateway/relay/path.h"
 #include "gateway/relay/udp_relay.h"
 
@@ -51,10 +52,11 @@ struct upeer {
  * @path:	What is set on the socket
  * @train_max:	Longest datagram of which the host takes a train
  * @newest:	Of its endpoints, by last use; slots in the peer slab
- * @newer:	Of all flows, by last use
- * @stalled:	In the list of flows that wait for room in the link
+ * @npeers:	How many endpoints it has
+ * @stalled_next, @stalled_at: In the list of flows that wait for room in the link
  */
 struct uflow {
+	struct flow flow;
 	struct udp_relay *r;
 	struct ev_src src;
 	struct timer idle;
@@ -62,10 +64,9 @@ struct uflow {
 	struct path path;
 	uint16_t train_max;
 	uint64_t last_ns;
-	uint32_t newest, oldest;
-	struct uflow *newer, *older, *dead_next;
+	uint32_t newest, oldest, npeers;
 	struct uflow *stalled_next, **stalled_at;
-	bool answered, dead;
+	bool answered;
 };
 
 /**
@@ -116,14 +117,20 @@ struct udp_relay {
 	struct icmp *icmp;
 	const struct dial *dial;
 	struct udp_relay_cfg cfg;
-	struct slab flows, peers;
+	struct flows flows;
+	struct slab peers;
 	struct hash by_guest, by_peer;
-	struct uflow *newest, *oldest, *dead, *stalled;
-	struct ev_task reap;
+	struct uflow *stalled, **stalled_end;
+	struct ev_task unstall;
+	struct dial_rate rate;
+	uint32_t shared;	/* endpoints in use beyond the first of each flow */
 	struct up_batch up;
 	struct down_batch down;
 	struct udp_relay_stats st;
 };
+
+/** udp_flow_answered() - Somebody answered: the flow was worth its price */
+void udp_flow_answered(struct uflow *f);
 
 /** udp_flow_used() - Now is when this flow was last used */
 void udp_flow_used(struct uflow *f);
@@ -147,6 +154,9 @@ struct upeer *udp_peer_get(struct uflow *f, const struct ipaddr *host,
 
 /** udp_down_init() - Point the batch at its buffer */
 void udp_down_init(struct down_batch *b);
+
+/** udp_down_unstall() - Let flows in that waited for room in the link */
+void udp_down_unstall(struct ev_task *t);
 
 /** udp_down_ready() - Handler of a flow's socket */
 void udp_down_ready(struct ev_src *src, uint32_t events);

@@ -18,8 +18,14 @@
 #define IDLE_ONE_WAY	(60 * NS_PER_S)	/* below RFC 4787's 120 s on purpose */
 #define IDLE_BOTH_WAYS	(180 * NS_PER_S)
 
+/* A flow costs 40 us, with its end: 1000 of them a second are 4 % of a processor */
+#define FLOWS_PER_S	1000
+#define SHARE		4	/* of the endpoints that flows share, for one */
+
 COUNT(udp_flow_evicted, "UDP flows ended early because the table was full");
-COUNT(udp_peer_evicted, "UDP endpoints forgotten because the table was full");
+COUNT(udp_peer_evicted, "UDP endpoints forgotten: table full, or a flow's share");
+COUNT(drop_udp_no_flow, "UDP datagrams lost: no memory or descriptor");
+COUNT(drop_udp_flow_rate, "UDP datagrams lost: too many flows without an answer");
 
 /* ---- endpoints ------------------------------------------------------------ */
 
@@ -62,6 +68,8 @@ static void peer_push(struct uflow *f, struct upeer *p)
 static void peer_del(struct uflow *f, struct upeer *p)
 {
 	peer_unlink(f, p);
+	if (--f->npeers)
+		f->r->shared--;
 	hash_del(&f->r->by_peer, &p->key, sizeof(p->key));
 	slab_del(&f->r->peers, p);
 }
@@ -71,7 +79,7 @@ struct upeer *udp_peer_find(struct uflow *f, const struct ipaddr *host,
 {
 	struct udp_relay *r = f->r;
 	const struct pkey k = { .host = *host, .port = port,
-				.flow = slab_slot(&r->flows, f) };
+				.flow = slab_slot(&r->flows.slab, f) };
 	uint32_t slot = hash_find(&r->by_peer, &k, sizeof(k));
 
 	return slot == HASH_NONE ? NULL : slab_at(&r->peers, slot);
@@ -86,75 +94,37 @@ static bool peer_eq(const void *key, uint32_t slot, void *arg)
 
 /* ---- flows ---------------------------------------------------------------- */
 
-static void flow_unlink(struct uflow *f)
-{
-	struct udp_relay *r = f->r;
-
-	if (f->newer)
-		f->newer->older = f->older;
-	else
-		r->newest = f->older;
-	if (f->older)
-		f->older->newer = f->newer;
-	else
-		r->oldest = f->newer;
-}
-
-static void flow_push(struct uflow *f)
-{
-	struct udp_relay *r = f->r;
-
-	f->newer = NULL;
-	f->older = r->newest;
-	if (r->newest)
-		r->newest->newer = f;
-	else
-		r->oldest = f;
-	r->newest = f;
-}
-
 void udp_flow_used(struct uflow *f)
 {
 	f->last_ns = ev_now(f->r->ev);
-	if (f->r->newest == f)
+	flows_used(&f->r->flows, &f->flow);
+}
+
+void udp_flow_answered(struct uflow *f)
+{
+	if (f->answered)
 		return;
-	flow_unlink(f);
-	flow_push(f);
+	f->answered = true;
+	dial_rate_give(&f->r->rate);
 }
 
 static void flow_end(struct uflow *f)
 {
 	struct udp_relay *r = f->r;
 
-	if (f->dead)
+	if (f->flow.dead)
 		return;
 	if (r->up.f == f)
 		udp_up_flush(r);
 	udp_down_forget(f);
-	f->dead = true;
 	timer_del(ev_timerq(r->ev), &f->idle);
 	while (f->newest != SLAB_NONE)
 		peer_del(f, peer_at(r, f->newest));
 	hash_del(&r->by_guest, &f->key, sizeof(f->key));
-	flow_unlink(f);
 	ev_del(r->ev, &f->src);
 	fd_close(&f->src.fd);
 	r->st.active--;
-	f->dead_next = r->dead;
-	r->dead = f;
-	ev_defer(r->ev, &r->reap);
-}
-
-static void reap(struct ev_task *t)
-{
-	struct udp_relay *r = container_of(t, struct udp_relay, reap);
-
-	while (r->dead) {
-		struct uflow *f = r->dead;
-
-		r->dead = f->dead_next;
-		slab_del(&r->flows, f);
-	}
+	flows_end(&r->flows, &f->flow);
 }
 
 /* The timer is not moved for each datagram: it looks when it fires */
@@ -205,36 +175,42 @@ static int flow_socket(bool v4)
 
 static struct uflow *flow_new(struct udp_relay *r, const struct ukey *k)
 {
-	int fd = flow_socket(ipaddr_is4(&k->guest));
 	struct uflow *f;
+	int fd;
 
-	if (fd < 0)
+	if (!dial_rate_take(&r->rate, ev_now(r->ev))) {
+		count_inc(drop_udp_flow_rate);
 		return NULL;
-	if (r->flows.used == r->flows.cap && r->oldest) {
-		count_inc(udp_flow_evicted);
-		flow_end(r->oldest);
-		reap(&r->reap);		/* no handler of a flow is running */
 	}
-	f = slab_new(&r->flows);
+	fd = flow_socket(ipaddr_is4(&k->guest));
+	if (fd < 0) {
+		count_inc(drop_udp_no_flow);
+		return NULL;
+	}
+	if (flows_is_full(&r->flows) && r->flows.oldest) {
+		count_inc(udp_flow_evicted);
+		flow_end(container_of(r->flows.oldest, struct uflow, flow));
+		flows_reap(&r->flows);	/* no handler of a flow is running */
+	}
+	f = flows_new(&r->flows);
 	if (!f) {
+		count_inc(drop_udp_no_flow);
 		close(fd);
 		return NULL;
 	}
-	*f = (struct uflow){
-		.r = r,
-		.src = { .fd = fd, .ready = udp_down_ready },
-		.idle = { .fire = on_idle },
-		.key = *k,
-		.train_max = UINT16_MAX,
-		.last_ns = ev_now(r->ev),
-		.newest = SLAB_NONE,
-		.oldest = SLAB_NONE,
-	};
-	flow_push(f);
+	f->r = r;
+	f->src.fd = fd;
+	f->src.ready = udp_down_ready;
+	f->idle.fire = on_idle;
+	f->key = *k;
+	f->train_max = UINT16_MAX;
+	f->last_ns = ev_now(r->ev);
+	f->newest = f->oldest = SLAB_NONE;
 	r->st.active++;
 	if (hash_add(&r->by_guest, k, sizeof(*k),
-		     slab_slot(&r->flows, f)) < 0 ||
+		     slab_slot(&r->flows.slab, f)) < 0 ||
 	    ev_add(r->ev, &f->src, EPOLLIN) < 0) {
+		count_inc(drop_udp_no_flow);
 		flow_end(f);
 		return NULL;
 	}
@@ -248,37 +224,43 @@ struct uflow *udp_flow_get(struct udp_relay *r, const struct ukey *k,
 	uint32_t slot = hash_find(&r->by_guest, k, sizeof(*k));
 
 	if (slot != HASH_NONE)
-		return slab_at(&r->flows, slot);
+		return slab_at(&r->flows.slab, slot);
 	return make ? flow_new(r, k) : NULL;
+}
+
+/* Whether one more endpoint of this flow is not at the expense of others */
+static bool may_grow(const struct uflow *f)
+{
+	const struct udp_relay *r = f->r;
+	uint32_t all = r->cfg.max_peers - r->cfg.max_flows;
+
+	return !f->npeers || (r->shared < all && f->npeers <= all / SHARE);
 }
 
 static struct upeer *peer_new(struct uflow *f, const struct ipaddr *host,
 			      uint16_t port, const struct ipaddr *seen)
 {
 	struct udp_relay *r = f->r;
-	struct upeer *p = slab_new(&r->peers);
+	struct upeer *p;
+	int rc;
 
-	if (!p) {	/* this flow pays first, then the one silent longest */
+	if (!may_grow(f)) {
 		count_inc(udp_peer_evicted);
-		if (f->oldest != SLAB_NONE)
-			peer_del(f, peer_at(r, f->oldest));
-		else if (r->oldest != f)
-			flow_end(r->oldest);
-		p = slab_new(&r->peers);
-		if (!p)
-			return NULL;
+		peer_del(f, peer_at(r, f->oldest));
 	}
+	p = slab_new(&r->peers);
+	ASSERT(p);		/* each flow has one of its own */
 	*p = (struct upeer){
 		.key = { .host = *host, .port = port,
-			 .flow = slab_slot(&r->flows, f) },
+			 .flow = slab_slot(&r->flows.slab, f) },
 		.seen = *seen,
 	};
-	if (hash_add(&r->by_peer, &p->key, sizeof(p->key),
-		     slab_slot(&r->peers, p)) < 0) {
-		slab_del(&r->peers, p);
-		return NULL;
-	}
+	rc = hash_add(&r->by_peer, &p->key, sizeof(p->key),
+		      slab_slot(&r->peers, p));
+	ASSERT(rc == 0);
 	peer_push(f, p);
+	if (f->npeers++)
+		r->shared++;
 	return p;
 }
 
@@ -312,14 +294,19 @@ struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
 	r->icmp = icmp;
 	r->dial = dial;
 	r->cfg = *cfg;
-	r->reap.run = reap;
+	ASSERT(cfg->max_peers >= cfg->max_flows);
+	dial_rate_init(&r->rate, FLOWS_PER_S,
+		       MAX(cfg->max_flows, DIAL_BURST_MIN));
+	r->stalled_end = &r->stalled;
+	r->unstall.run = udp_down_unstall;
 	r->up.buf = malloc(UDP_UP_BUF);
 	r->down.buf = malloc((size_t)UDP_DOWN_BATCH * UDP_DGRAM_MAX);
 	udp_down_init(&r->down);
 	if (r->up.buf && r->down.buf &&
-	    slab_init(&r->flows, sizeof(struct uflow), cfg->max_flows) == 0 &&
+	    flows_init(&r->flows, ev, sizeof(struct uflow),
+		       cfg->max_flows) == 0 &&
 	    slab_init(&r->peers, sizeof(struct upeer), cfg->max_peers) == 0 &&
-	    hash_init(&r->by_guest, cfg->max_flows, flow_eq, &r->flows) == 0 &&
+	    hash_init(&r->by_guest, cfg->max_flows, flow_eq, &r->flows.slab) == 0 &&
 	    hash_init(&r->by_peer, cfg->max_peers, peer_eq, &r->peers) == 0)
 		return r;
 	udp_relay_free(r);
@@ -329,13 +316,12 @@ struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
 
 void udp_relay_free(struct udp_relay *r)
 {
-	while (r->newest)
-		flow_end(r->newest);
-	ev_undefer(r->ev, &r->reap);
-	reap(&r->reap);
+	while (r->flows.newest)
+		flow_end(container_of(r->flows.newest, struct uflow, flow));
+	ev_undefer(r->ev, &r->unstall);
 	hash_done(&r->by_guest);
 	hash_done(&r->by_peer);
-	slab_done(&r->flows);
+	flows_done(&r->flows);
 	slab_done(&r->peers);
 	ev_undefer(r->ev, &r->up.task);
 	free(r->up.buf);

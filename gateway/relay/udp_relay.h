@@ -15,8 +15,18 @@
  * host socket per family.  Filtering is address-and-port-dependent by default:
  * only an endpoint to which this guest port has sent under an allow verdict gets
  * in, the rest is counted.  A flow that only one side uses ends after 60 s, one
- * that both use after 180 s of silence.  A full table evicts the flow that has
- * been silent longest.
+ * that both use after 180 s of silence.
+ *
+ * Full tables  A new flow ends the one that has been silent longest.  Each flow
+ *           has an endpoint of its own, and what is beyond that they share; a flow
+ *           may have a quarter of it.  Who finds no more room, or has his quarter,
+ *           gives up his own endpoint that was used least recently, and nobody
+ *           else's.
+ * Floods    New flows are held to a rate, but for those that were answered.
+ *
+ * While the link is full no socket is read; when it has room again the flows that
+ * wait are let in a few at a time, the longest waiting first, until it is full
+ * again.
  *
  * Time to live, traffic class and "don't fragment" go along in the direction of
  * the host, the traffic class back as well.  Errors of the host's network
@@ -29,7 +39,7 @@ struct udp_relay;
 
 struct udp_relay_cfg {
 	uint32_t max_flows;		/* host sockets */
-	uint32_t max_peers;		/* endpoints, over all flows */
+	uint32_t max_peers;		/* endpoints, at least @max_flows */
 	bool endpoint_independent;	/* udp.filtering */
 };
 

@@ -27,7 +27,6 @@
 
 COUNT(drop_udp_denied, "UDP datagrams that the policy denied");
 COUNT(drop_udp_send, "UDP datagrams that the host did not take");
-COUNT(drop_udp_no_flow, "UDP datagrams lost: no memory or descriptor");
 
 /* ---- one train ------------------------------------------------------------ */
 
@@ -251,11 +250,9 @@ void udp_relay_input(struct udp_relay *r, const struct udp_dgram *d)
 		return;			/* and makes no flow */
 	if (!f)
 		f = udp_flow_get(r, &k, true);
-	p = f ? udp_peer_get(f, &to.addr[0], to.port, &d->dst) : NULL;
-	if (!p) {
-		count_inc(drop_udp_no_flow);
-		return;
-	}
+	if (!f)
+		return;			/* and that was counted */
+	p = udp_peer_get(f, &to.addr[0], to.port, &d->dst);
 	udp_flow_used(f);
 	if (!path_is(&f->path, &path)) {
 		if (r->up.f == f)

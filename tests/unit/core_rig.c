@@ -266,7 +266,7 @@ static void check_udp(struct core *c)
 
 	udp_relay_stats(c->udp_relay, &st);
 	ASSERT(st.active == 0);
-	ASSERT(c->udp_relay->flows.used == 0 && c->udp_relay->peers.used == 0);
+	ASSERT(c->udp_relay->flows.slab.used == 0 && c->udp_relay->peers.used == 0);
 	ASSERT(c->udp_relay->by_guest.n == 0 && c->udp_relay->by_peer.n == 0);
 	ASSERT(!c->udp_relay->stalled && !c->udp_relay->up.f);
 	ASSERT(c->dns->jobs.used == 0 && c->dns->conns.used == 0);

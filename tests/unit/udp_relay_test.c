@@ -71,7 +71,7 @@ static void rig_up(struct rig *t, bool v6, uint32_t flows, uint32_t features)
 	t->g = guest_new(features, 1500);
 	t->g->n.arg = t;
 	t->g->n.room = room;
-	t->ev = ev_new(64);
+	t->ev = ev_new(256);
 	assert_non_null(t->ev);
 	t->policy.egress_default = true;
 	t->dial = (struct dial){ .policy = &t->policy, .v4 = true, .v6 = true,
@@ -359,6 +359,137 @@ static void refused(void **state)
 	}
 }
 
+/* What a flow may have for itself, with four flows and sixteen endpoints */
+#define OWN	4
+#define SERVERS	10
+
+static void speaks(struct rig *t, int fd, const struct sockaddr_storage *to,
+		   int heard)
+{
+	t->g->nout = 0;
+	assert_int_equal(sendto(fd, "x", 1, 0, (const struct sockaddr *)to,
+				sizeof(*to)), 1);
+	turn(t);
+	assert_int_equal(t->g->nout, heard);
+	guest_clear(t->g);
+}
+
+/* A port that talks to everybody gives up its own endpoints, not others' */
+static void share_of_endpoints(void **state)
+{
+	struct sockaddr_storage who, first = { 0 };
+	int fd[SERVERS];
+	uint16_t port[SERVERS];
+	struct udp_relay_stats st;
+	struct rig t;
+
+	(void)state;
+	rig_up(&t, false, 4, 0);
+	for (int i = 0; i < SERVERS; i++)
+		fd[i] = server(false, &port[i]);
+	say(&t, 1, 0, 1, 10);
+	turn(&t);
+	hears(&t, 0, 1, 10, &first);
+	for (uint16_t sport = 2; sport <= 4; sport++) {
+		for (int i = 0; i < SERVERS; i++) {
+			t.port[1] = port[i];
+			say(&t, sport, 1, 1, 10);
+		}
+		turn(&t);
+		t.fd[1] = (close(t.fd[1]), dup(fd[9]));
+		hears(&t, 1, 1, 10, &who);
+		for (int i = 0; i < SERVERS; i++)
+			speaks(&t, fd[i], &who, i >= SERVERS - OWN);
+	}
+	assert_int_equal(count_get("udp_peer_evicted"),
+			 3 * (SERVERS - OWN));
+	/* 13 of 16 are in use, but the rest is for flows that have none */
+	speaks(&t, t.fd[0], &first, 1);
+	udp_relay_stats(t.r, &st);
+	assert_int_equal(st.active, 4);
+	assert_int_equal(count_get("udp_flow_evicted"), 0);
+	/* and the first may still have what it never used */
+	for (int i = 0; i < OWN; i++) {
+		t.port[1] = port[i];
+		say(&t, 1, 1, 1, 10);
+	}
+	turn(&t);
+	for (int i = 0; i < OWN; i++)
+		speaks(&t, fd[i], &first, 1);
+	speaks(&t, t.fd[0], &first, 0);
+	for (int i = 0; i < SERVERS; i++)
+		close(fd[i]);
+	rig_down(&t);
+}
+
+/* Flows without an answer are held to a rate; an answer gives theirs back */
+static void rate_of_flows(void **state)
+{
+	struct sockaddr_storage who;
+	struct udp_relay_stats st;
+	int evicted, dropped;
+	struct rig t;
+
+	(void)state;
+	rig_up(&t, false, 200, 0);
+	for (uint16_t i = 1; i <= 2000; i++)
+		say(&t, i, 0, 1, 10);
+	udp_relay_stats(t.r, &st);
+	assert_int_equal(st.active, 200);
+	evicted = DIAL_BURST_MIN - 200;
+	dropped = 2000 - DIAL_BURST_MIN;
+	assert_int_equal(count_get("udp_flow_evicted"), evicted);
+	assert_int_equal(count_get("drop_udp_flow_rate"), dropped);
+	turn(&t);
+	for (int i = 0; i < evicted; i++)
+		hears(&t, 0, 1, 10, &who);
+	for (int i = 0; i < 200; i++) {
+		hears(&t, 0, 1, 10, &who);
+		answer(&t, &who, 7, 10);
+	}
+	for (int i = 0; i < 20; i++) {
+		turn(&t);
+		guest_clear(t.g);
+	}
+	for (uint16_t i = 3001; i <= 3100; i++)
+		say(&t, i, 0, 1, 10);
+	assert_int_equal(count_get("udp_flow_evicted"), evicted + 100);
+	assert_int_equal(count_get("drop_udp_flow_rate"), dropped);
+	rig_down(&t);
+}
+
+/* Many wait for room, and are let in a few at a time, until all have had it */
+static void stalled_take_turns(void **state)
+{
+	struct sockaddr_storage who;
+	struct rig t;
+	int before;
+
+	(void)state;
+	rig_up(&t, false, 60, 0);
+	for (uint16_t i = 1; i <= 60; i++)
+		say(&t, i, 0, 1, 10);
+	turn(&t);
+	t.g->mem.refuse = true;
+	for (uint8_t i = 0; i < 60; i++) {
+		hears(&t, 0, 1, 10, &who);
+		answer(&t, &who, i, 20);
+	}
+	for (int i = 0; i < 5; i++)
+		turn(&t);
+	t.g->mem.refuse = false;
+	link_drained(&t.g->mem.link);
+	before = t.g->nout;
+	assert_in_range(before, 0, 1);
+	turn(&t);
+	assert_in_range(t.g->nout, 2, 17);	/* not the whole herd at once */
+	for (int i = 0; i < 5; i++)
+		turn(&t);
+	assert_int_equal(t.g->nout, 60 - count_get("drop_udp_link"));
+	assert_in_range(count_get("drop_udp_link"), 0, 1);
+	rig_down(&t);
+}
+
 int udp_relay_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -369,6 +500,9 @@ int udp_relay_test(void)
 		cmocka_unit_test(ends_while_stalled),
 		cmocka_unit_test(train_to_the_guest),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(share_of_endpoints),
+		cmocka_unit_test(rate_of_flows),
+		cmocka_unit_test(stalled_take_turns),
 	};
 
 	return cmocka_run_group_tests_name("udp_relay", tests, NULL, NULL);
