@@ -505,6 +505,14 @@ int conf_derive(struct gw_conf *c, bool have4, bool have6, char *err,
 	return 0;
 }
 
+uint32_t conf_udp_flows(const struct gw_conf *c)
+{
+	if (c->udp_flows)
+		return c->udp_flows;
+	return MAX(MIN(c->max_conns / 4, CONF_UDP_FLOWS_AUTO),
+		   CONF_UDP_FLOWS_MIN);
+}
+
 void conf_link_spec(const struct gw_conf *c, char *buf, size_t size)
 {
 	switch (c->way) {

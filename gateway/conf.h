@@ -24,6 +24,8 @@
 #define CONF_PATH_MAX		108	/* sun_path, with NUL */
 #define CONF_CONNS_DEFAULT	4096
 #define CONF_CONNS_MAX		65536
+#define CONF_UDP_FLOWS_MIN	64
+#define CONF_UDP_FLOWS_AUTO	16384	/* at most, unless they are asked for */
 #define CONF_GUEST_CID		3	/* PROTO_CID_GUEST */
 
 /** enum conf_way - How the guest's frames reach the gateway */
@@ -69,6 +71,7 @@ struct gw_conf {
 	uint32_t ndns;
 	uint32_t dns_timeout_ms;
 	uint32_t max_conns;
+	uint32_t udp_flows;	/* 0: see conf_udp_flows() */
 	bool udp_endpoint_independent;
 	bool tcp_reno;
 	bool ra;		/* router advertisements */
@@ -123,6 +126,9 @@ int conf_load(struct gw_conf *c, const char *text, size_t len, char *err,
  */
 int conf_derive(struct gw_conf *c, bool have4, bool have6, char *err,
 		size_t size);
+
+/** conf_udp_flows() - UDP flows at once: as asked for, or a fourth of TCP's */
+uint32_t conf_udp_flows(const struct gw_conf *c);
 
 /** conf_link_spec() - The MSB_LINK that leads here, "" if the default does */
 void conf_link_spec(const struct gw_conf *c, char *buf, size_t size);

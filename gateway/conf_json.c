@@ -177,6 +177,16 @@ static int set_filtering(struct gw_conf *c, const json_t *v)
 	return 0;
 }
 
+static int set_udp_flows(struct gw_conf *c, const json_t *v)
+{
+	json_int_t n;
+
+	if (get_int(v, CONF_UDP_FLOWS_MIN, CONF_CONNS_MAX, &n) < 0)
+		return -EINVAL;
+	c->udp_flows = (uint32_t)n;
+	return 0;
+}
+
 static int set_congestion(struct gw_conf *c, const json_t *v)
 {
 	struct span s = get_str(v);
@@ -216,6 +226,7 @@ static const struct key dns_keys[] = {
 static const struct key udp_keys[] = {
 	{ "filtering", set_filtering, "\"address-and-port-dependent\" or "
 	  "\"endpoint-independent\"", NULL },
+	{ "max_flows", set_udp_flows, "a number from 64 to 65536", NULL },
 	{ NULL, NULL, NULL, NULL },
 };
 

@@ -168,11 +168,6 @@ static void on_updown(void *arg, bool up)
 
 /* ---- building it ---------------------------------------------------------- */
 
-static uint32_t udp_flows(const struct gw_conf *c)
-{
-	return MAX(64u, MIN(c->max_conns / 4, 16384u));
-}
-
 static void set_dial(struct gw *g)
 {
 	const struct netif_conf *n = &g->conf.net;
@@ -190,8 +185,8 @@ static int make_relays(struct gw *g)
 {
 	const struct gw_conf *c = &g->conf;
 	const struct udp_relay_cfg ucfg = {
-		.max_flows = udp_flows(c),
-		.max_peers = 4 * udp_flows(c),
+		.max_flows = conf_udp_flows(c),
+		.max_peers = 4 * conf_udp_flows(c),
 		.endpoint_independent = c->udp_endpoint_independent,
 	};
 	const struct tcp_relay_cfg tcfg = {
@@ -234,7 +229,7 @@ static int build(struct gw *g)
 	const struct gw_conf *c = &g->conf;
 	int rc;
 
-	g->ev = ev_new(c->max_conns + 2 * udp_flows(c) + DNS_QUERIES_MAX +
+	g->ev = ev_new(c->max_conns + conf_udp_flows(c) + DNS_QUERIES_MAX +
 		       PINGS_MAX + MISC_TIMERS);
 	if (!g->ev)
 		return -errno;

@@ -65,8 +65,8 @@ static const char usage[] =
 
 static uint64_t nofile_need(const struct gw_conf *c)
 {
-	/* one socket for each flow: TCP, half as many UDP at most, the rest */
-	return c->max_conns + MIN(c->max_conns / 2 + 128, 16384u) + 512;
+	/* one socket for each flow: TCP, UDP, pings and DNS; and a few more */
+	return (uint64_t)c->max_conns + conf_udp_flows(c) + 512;
 }
 
 static int open_listener(const struct gw_conf *c, char *path, size_t size,
@@ -193,9 +193,10 @@ static int cmd_run(int argc, char **argv)
 	log_init(STDERR_FILENO, "msb-gateway", c.log_sink, c.log_level);
 	rc = host_raise_nofile(nofile_need(&c), &hard);
 	if (rc == -EMFILE) {
-		snprintf(err, sizeof(err), "--max-connections %u needs %llu "
-			 "descriptors, and the hard limit (RLIMIT_NOFILE) is "
-			 "%llu: raise it or lower the option", c.max_conns,
+		snprintf(err, sizeof(err), "--max-connections %u, with %u UDP "
+			 "flows, needs %llu descriptors, and the hard limit "
+			 "(RLIMIT_NOFILE) is %llu: raise it or lower the "
+			 "option", c.max_conns, conf_udp_flows(&c),
 			 (unsigned long long)nofile_need(&c),
 			 (unsigned long long)hard);
 		return usage_error(err);

@@ -180,6 +180,11 @@ static const struct {
 	{ "{\"interface\":{\"router_advertisements\":true}}", NULL },
 	{ "{\"interface\":{\"router_advertisements\":1}}",
 	  "interface.router_advertisements" },
+	{ "{\"udp\":{\"max_flows\":64}}", NULL },
+	{ "{\"udp\":{\"max_flows\":65536}}", NULL },
+	{ "{\"udp\":{\"max_flows\":63}}", "udp.max_flows" },
+	{ "{\"udp\":{\"max_flows\":65537}}", "udp.max_flows" },
+	{ "{\"udp\":{\"max_flows\":\"1\"}}", "udp.max_flows" },
 	{ "{\"tcp\":{\"congestion\":\"reno\"}}", NULL },
 	{ "{\"tcp\":{\"congestion\":\"none\"}}", NULL },
 	{ "{\"tcp\":{\"congestion\":\"cubic\"}}", "tcp.congestion" },
@@ -405,9 +410,29 @@ static void listening_sockets(void **state)
 	assert_non_null(strstr(err, "directory"));
 }
 
+static void udp_flows(void **state)
+{
+	static const struct {
+		uint32_t conns, asked, flows;
+	} row[] = {
+		{ 1, 0, 64 }, { 256, 0, 64 }, { 260, 0, 65 }, { 4096, 0, 1024 },
+		{ 65536, 0, 16384 }, { 1, 10000, 10000 }, { 65536, 64, 64 },
+	};
+	struct gw_conf c;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(row); i++) {
+		conf_init(&c);
+		c.max_conns = row[i].conns;
+		c.udp_flows = row[i].asked;
+		assert_int_equal(conf_udp_flows(&c), row[i].flows);
+	}
+}
+
 int conf_test(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(udp_flows),
 		cmocka_unit_test(slots_and_addresses),
 		cmocka_unit_test(families),
 		cmocka_unit_test(flags_refused),
