@@ -44,6 +44,14 @@ enum relay_peek {
 	RELAY_PEEK_PLAIN,
 };
 
+/*
+ * Over a link without TSO each segment would be a peek of its own.  One for a
+ * turn's budget of them, and a copy, is cheaper: 0.80 -> 0.59 s/GB of CPU.
+ */
+#define AHEAD_SEGS	TCP_BUDGET
+#define AHEAD_MIN	512	/* bytes wanted: less is a probe */
+#define AHEAD_MAX	9000	/* more is a frame of many segments */
+
 /**
  * struct tflow - One connection and its host socket
  * @next:	Second address to dial, if @has_next
@@ -52,6 +60,7 @@ enum relay_peek {
  * @sndbuf:	SO_SNDBUF when it was last asked for
  * @outq:	Upper bound of what lies unacknowledged in the send queue
  * @out_wait:	An edge of EPOLLOUT was asked for
+ * @base:	Bytes acknowledged so far, modulo 2^32
  * @held:	A plain peek left off at its bound: no edge will tell of the rest
  * @dry:	There is nothing to read: the next byte comes with an edge
  * @urgent:	Urgent data was seen, before which a peek stops short: no @dry
@@ -62,10 +71,22 @@ struct tflow {
 	struct ev_src src;
 	struct tflow *dead_next;
 	struct ipaddr next;
-	uint32_t bucket, sndbuf, outq;
+	uint32_t bucket, sndbuf, outq, base;
 	size_t seen;
 	bool has_next, connected, peek_off, peek_set, out_wait, held, rdhup;
 	bool dry, urgent, dead;
+};
+
+/**
+ * struct ahead - What was peeked of a flow beyond what was asked for
+ * @f:		The flow, NULL if none; its stream does not change
+ * @at:		Where in it, counted as @base of struct tflow is
+ */
+struct ahead {
+	struct tflow *f;
+	uint32_t at;
+	size_t len;
+	uint8_t buf[AHEAD_SEGS * AHEAD_MAX];
 };
 
 struct tcp_relay {
@@ -84,6 +105,7 @@ struct tcp_relay {
 	enum relay_peek peek[2];	/* IPv4, IPv6: it came later there */
 	uint8_t *skip;		/* where a plain peek puts what was seen before */
 	struct tcp_relay_stats st;
+	struct ahead ahead;
 };
 
 /* ---- ending --------------------------------------------------------------- */
@@ -125,6 +147,8 @@ static void flow_end(struct tflow *f, bool rst)
 	if (f->dead)
 		return;
 	f->dead = true;
+	if (r->ahead.f == f)
+		r->ahead.f = NULL;
 	dial_over(f);
 	socket_close(f, rst);
 	r->st.active--;
@@ -502,18 +526,64 @@ static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 	return f->rdhup && (size_t)got == off ? -ENODATA : 0;
 }
 
+/* Bytes from @off on that were peeked before, set to @p if there are any */
+static size_t ahead_of(const struct tflow *f, size_t off, const uint8_t **p)
+{
+	const struct ahead *a = &f->r->ahead;
+	uint32_t skip = f->base + (uint32_t)off - a->at;
+
+	if (a->f != f || skip >= a->len)
+		return 0;
+	*p = a->buf + skip;
+	return a->len - skip;
+}
+
+/* From the kernel, whose offset stands right: as recvmsg() */
+static ssize_t peek(struct tflow *f, size_t off, const struct iovec *iov, int n,
+		    size_t len)
+{
+	struct ahead *a = &f->r->ahead;
+	struct iovec more = { .iov_base = a->buf, .iov_len = AHEAD_SEGS * len };
+	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
+			    .msg_iovlen = (size_t)n };
+	bool ahead = len >= AHEAD_MIN && len <= AHEAD_MAX;
+	ssize_t got;
+
+	if (ahead) {
+		m.msg_iov = &more;
+		m.msg_iovlen = 1;
+		len = more.iov_len;
+	}
+	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
+	if (got < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	f->seen = off + (size_t)got;
+	f->dry = got && (size_t)got < len && !f->rdhup && !f->urgent;
+	if (!got)
+		return -ENODATA;
+	if (!ahead)
+		return got;
+	a->f = f;
+	a->at = f->base + (uint32_t)off;
+	a->len = (size_t)got;
+	return (ssize_t)iov_copy_in(iov, n, 0, a->buf,
+				    MIN(iov_len(iov, n), a->len));
+}
+
 static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 		       const struct iovec *iov, int n, size_t len)
 {
 	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
-	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
-			    .msg_iovlen = (size_t)n };
-	ssize_t got;
+	const uint8_t *p = NULL;
+	size_t have;
 	int rc;
 
 	if (l)
 		return l->ops->peek(l->arg, c, off, iov, n, len);
+	have = ahead_of(f, off, &p);
+	if (have >= len || (have && f->dry))
+		return (ssize_t)iov_copy_in(iov, n, 0, p, MIN(len, have));
 	if (f->dry && f->seen == off)
 		return 0;
 	if (!f->peek_off)
@@ -523,12 +593,7 @@ static ssize_t on_peek(void *arg, struct tcp *c, size_t off,
 		if (rc < 0)
 			return rc;
 	}
-	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
-	if (got < 0)
-		return errno == EAGAIN ? 0 : -errno;
-	f->seen = off + (size_t)got;
-	f->dry = got && (size_t)got < len && !f->rdhup && !f->urgent;
-	return got ? got : -ENODATA;
+	return peek(f, off, iov, n, len);
 }
 
 static void on_acked(void *arg, struct tcp *c, size_t n)
@@ -553,6 +618,7 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 		if (got <= 0)
 			return;
 		n -= (size_t)got;
+		f->base += (uint32_t)got;
 		f->seen -= MIN(f->seen, (size_t)got);
 	}
 }

@@ -100,8 +100,8 @@ def test_bulk_host_to_guest(net, family, size):
 
 
 @both
-@pytest.mark.parametrize("net", [(), PLAIN], indirect=True,
-                         ids=["peek-off", "no-peek-off"])
+@pytest.mark.parametrize("net", [(), PLAIN, ("--no-offload",)], indirect=True,
+                         ids=["peek-off", "no-peek-off", "no-offload"])
 def test_urgent_from_host(net, family):
     """A read stops before urgent data: nothing is lost, doubled or stuck."""
     guest, host = pair(net, family)
@@ -382,6 +382,21 @@ def test_without_offloads(net):
     want = send_all(host, 16 * MIB)
     host.shutdown(socket.SHUT_WR)
     assert got.get() == (want, 16 * MIB)
+
+
+@pytest.mark.parametrize("net", [("--no-offload",)], indirect=True)
+def test_flows_do_not_mix_without_offloads(net):
+    """What is read ahead for one is not given to another."""
+    pairs = [pair(net, FAMILIES[i % 2]) for i in range(6)]
+    data = [BLOCK[1000 * i + 1:] + b"%d" % i for i in range(len(pairs))]
+    tasks = [Later(take, guest, 4 * len(want))
+             for (guest, _), want in zip(pairs, data)]
+    sent = [Later(host.sendall, 4 * want)
+            for (_, host), want in zip(pairs, data)]
+    for task, want in zip(tasks, data):
+        assert task.get() == 4 * want
+    for task in sent:
+        task.get()
 
 
 def test_table_full_refuses_and_recovers(lab):
