@@ -104,7 +104,7 @@ BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge $(O)/bench/vufront \
 # --- everyday targets --------------------------------------------------------
 
 .PHONY: all run test check check-net check-vm lint format fuzz bench soak \
-	soak-tcp soak-frames valgrind coverage netem \
+	soak-tcp soak-frames soak-flows valgrind coverage netem \
 	mutate image install clean distclean help deps guest-deps peers FORCE
 .DEFAULT_GOAL := all
 
@@ -207,13 +207,17 @@ soak-frames: $(UNIT)		## 10 million random frames through the whole gateway
 VALGRIND := valgrind -q --error-exitcode=1 --exit-on-first-error=yes \
 	    --leak-check=full --errors-for-leak-kinds=all \
 	    --show-leak-kinds=all --suppressions=tests/unit/valgrind.supp
+soak-flows: all $(O)/deps/test	## 65536 TCP flows, or what the descriptors allow
+	@SCALE_SOAK=1 MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
+		$(ROOTLY) $(PYTHON) -m pytest -q -s -p no:cacheprovider \
+		tests/net/test_scale.py -k soak
 valgrind: $(O)/quick/tcp $(O)/deps/soak	## 100 000 random frames under valgrind
 	@CORE_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp core_frames
 	@TCP_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp tcp_frames
 netem: all image $(O)/deps/test $(O)/deps/vm	## ours beside pasta over loss and delay: a table
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/netem.py $(ARGS)
-soak: soak-tcp soak-frames valgrind netem	## all of these, and 100 boots in a row; do any hang?
+soak: soak-tcp soak-frames soak-flows valgrind netem	## all of these, and 100 boots in a row; do any hang?
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/soak.py $(ARGS)
 mutate: all			## break the code on purpose; do tests notice?
@@ -269,6 +273,7 @@ SETS_check	:= build test
 SETS_check-net	:= build test
 SETS_soak-tcp	:= build test
 SETS_soak-frames := build test
+SETS_soak-flows	:= build test
 SETS_valgrind	:= build test soak
 SETS_coverage	:= build test soak
 SETS_soak	:= build test vm soak

@@ -271,14 +271,15 @@ static void turns(struct gw *g)
 		log_err("event loop: %s", strerror(-rc));
 }
 
-static void drops(const struct count *c, void *arg)
+static void say_count(const struct count *c, void *arg)
 {
 	uint64_t *sum = arg;
 
-	if (!strncmp(c->name, "drop_", 5) && c->n) {
+	if (!c->n)
+		return;
+	if (!strncmp(c->name, "drop_", 5))
 		*sum += c->n;
-		log_debug("%s: %llu", c->name, (unsigned long long)c->n);
-	}
+	log_debug("%s: %llu", c->name, (unsigned long long)c->n);
 }
 
 static void say_moved(struct gw *g)
@@ -291,7 +292,7 @@ static void say_moved(struct gw *g)
 
 	tcp_relay_stats(g->tcp_relay, &t);
 	udp_relay_stats(g->udp_relay, &u);
-	count_each(drops, &dropped);
+	count_each(say_count, &dropped);
 	n = snprintf(text, sizeof(text),
 		     "moved: tcp %llu flows, %llu bytes up, %llu bytes down, "
 		     "%llu denied, %llu refused; udp %llu datagrams up, %llu "
