@@ -1,6 +1,7 @@
 #ifndef BASE_WR_H
 #define BASE_WR_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -98,14 +99,14 @@ static inline void wr_le16(struct wr *w, uint16_t v)
 
 static inline void wr_le32(struct wr *w, uint32_t v)
 {
-	wr_le16(w, (uint16_t)v);
-	wr_le16(w, (uint16_t)(v >> 16));
+	v = htole32(v);
+	wr_bytes(w, &v, sizeof(v));
 }
 
 static inline void wr_le64(struct wr *w, uint64_t v)
 {
-	wr_le32(w, (uint32_t)v);
-	wr_le32(w, (uint32_t)(v >> 32));
+	v = htole64(v);
+	wr_bytes(w, &v, sizeof(v));
 }
 
 static inline void wr_span(struct wr *w, struct span s)
