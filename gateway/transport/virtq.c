@@ -223,11 +223,14 @@ static struct desc desc_parse(const uint8_t b[static DESC_LEN])
 
 /**
  * struct table - Where a chain's descriptors are
- * @gpa:	Of an indirect table; the ring's own table otherwise
+ * @p:		The ring's own table, or an indirect one
+ * @crumbs:	It does not lie in one piece: @p is not valid
+ * @gpa:	Of an indirect table
  * @num:	Descriptors in it
  */
 struct table {
-	bool indirect;
+	const uint8_t *p;
+	bool indirect, crumbs;
 	uint64_t gpa;
 	uint32_t num;
 };
@@ -242,8 +245,8 @@ static int table_get(const struct virtq *vq, const struct table *t, uint32_t i,
 
 	if (i >= t->num)
 		return -EPROTO;
-	if (!t->indirect) {
-		virtq_copy(b, vq->desc + (size_t)i * DESC_LEN, DESC_LEN);
+	if (!t->crumbs) {
+		virtq_copy(b, t->p + (size_t)i * DESC_LEN, DESC_LEN);
 		*d = desc_parse(b);
 		return 0;
 	}
@@ -263,11 +266,19 @@ static int table_get(const struct virtq *vq, const struct table *t, uint32_t i,
 static int table_enter(const struct virtq *vq, struct table *t,
 		       const struct desc *d)
 {
+	struct iovec whole;
+
 	if (!vq->indirect || t->indirect || d->flags & DESC_F_NEXT ||
 	    !d->len || d->len % DESC_LEN)
 		return -EPROTO;
-	*t = (struct table){ true, d->addr, d->len / DESC_LEN };
-	return t->num > VIRTQ_NUM_MAX ? -EPROTO : 0;
+	*t = (struct table){ NULL, true, true, d->addr, d->len / DESC_LEN };
+	if (t->num > VIRTQ_NUM_MAX)
+		return -EPROTO;
+	if (virtq_mem_iov(vq->mem, d->addr, d->len, &whole, 1) == 1) {
+		t->p = whole.iov_base;
+		t->crumbs = false;
+	}
+	return 0;
 }
 
 /* Append what @d points to */
@@ -294,7 +305,7 @@ static int chain_add(const struct virtq *vq, struct virtq_chain *c,
 static int chain_walk(const struct virtq *vq, struct virtq_chain *c,
 		      struct iovec *iov, int max)
 {
-	struct table t = { false, 0, vq->num };
+	struct table t = { vq->desc, false, false, 0, vq->num };
 	uint32_t i = c->head;
 	struct desc d;
 	int rc;
