@@ -264,6 +264,7 @@ static int set_mem(struct vhost_user *vu, const struct vhost_mem *t)
 
 	if ((uint32_t)vu->nfds != t->n)
 		return -EBADMSG;
+	vvsock_rx_moves(vu->vv);
 	for (int i = 0; i < VHOST_USER_QUEUE_NUM; i++) {
 		was[i] = vu->ring[i].vq.mapped;
 		virtq_unmap(&vu->ring[i].vq);
@@ -362,6 +363,7 @@ static int set_vring_addr(struct vhost_user *vu, const struct vhost_addr *a)
 
 	if (!r)
 		return -EBADMSG;
+	vvsock_rx_moves(vu->vv);
 	r->vq.addr = *a;
 	return r->vq.mapped ? virtq_map(&r->vq, false) : 0;
 }

@@ -518,10 +518,14 @@ static void work(struct ev_task *t)
 	virtq_notify(vv->cfg.tx);
 }
 
+void vvsock_rx_moves(struct vvsock *vv)
+{
+	vvsock_room_forget(vv);
+}
+
 void vvsock_reset(struct vvsock *vv, int why)
 {
-	vv->room.n = vv->room.niov = 0;
-	vv->room.owner = NULL;
+	vvsock_room_forget(vv);
 	vv->nrsts = 0;
 	vv->broken = 0;
 	timer_del(ev_timerq(vv->ev), &vv->ask);

@@ -27,9 +27,9 @@
  *            does not take waits in a ring of VVSOCK_BUF bytes, allocated on
  *            first use; our credit never promises more.
  * Output     A room is made of as many buffers of the guest's RX queue as it
- *            takes; commit writes a header into each that was used, and
- *            un-pops the others.  Without credit or buffers it is -EAGAIN, and
- *            drained() comes when a whole record fits.
+ *            takes; commit writes a header into each that was used, and the
+ *            others are held for the next one.  Without credit or buffers it is
+ *            -EAGAIN, and drained() comes when a whole record fits.
  * Control    What a connection owes is a set of operations, sent when there is
  *            a buffer, before data.  RSTs to nobody wait in a short queue.
  * Credit     Linux tells us of progress only when less than 64 KiB of its
@@ -90,6 +90,13 @@ bool vvsock_tx_ready(struct vvsock *vv);
 
 /** vvsock_rx_ready() - The guest may have provided buffers */
 void vvsock_rx_ready(struct vvsock *vv);
+
+/**
+ * vvsock_rx_moves() - The memory, or the RX ring in it, is about to be mapped anew
+ *
+ * Whatever was taken from the ring and not used is there again.
+ */
+void vvsock_rx_moves(struct vvsock *vv);
 
 /** vvsock_reset() - The rings have stopped: take every stream down with @why */
 void vvsock_reset(struct vvsock *vv, int why);

@@ -90,37 +90,120 @@ static struct vsock_hdr conn_hdr(struct vvsock_conn *c, enum vsock_op op)
 	return h;
 }
 
-/* Next buffer of the RX queue.  1; 0 if there is none; -errno: broken */
-static int rx_pop(struct vvsock *vv, struct virtq_chain *ch, struct iovec *iov,
-		  int max)
+/* Move the buffers that we hold to the front of their tables */
+static void room_compact(struct vvsock_room *r)
 {
-	int rc = virtq_pop(vv->cfg.rx, ch, iov, max);
+	int by = r->n ? r->chain[r->at].first : r->niov;
 
-	if (rc > 0 && (ch->n_out || ch->in_len <= VSOCK_HDR_LEN)) {
+	memmove(r->chain, r->chain + r->at,
+		(size_t)r->n * sizeof(r->chain[0]));
+	memmove(r->iov, r->iov + by,
+		(size_t)(r->niov - by) * sizeof(r->iov[0]));
+	for (int i = 0; i < r->n; i++)
+		r->chain[i].first -= by;
+	r->niov -= by;
+	r->at = 0;
+}
+
+/* Split header and payload, if the first piece holds the whole header */
+static void chain_split(struct vvsock_room_chain *ch, struct iovec *iov)
+{
+	if (iov->iov_len < VSOCK_HDR_LEN)
+		return;
+	ch->hdr = iov->iov_base;
+	iov->iov_base = ch->hdr + VSOCK_HDR_LEN;
+	iov->iov_len -= VSOCK_HDR_LEN;
+	if (!iov->iov_len) {
+		ch->first++;
+		ch->n--;
+	}
+}
+
+/**
+ * room_grow() - Take one more buffer from the RX queue
+ *
+ * Return: 0; -EAGAIN if there is none; -EMSGSIZE if we hold as many as we can;
+ *	   -EPROTO if the ring is broken
+ */
+static int room_grow(struct vvsock *vv)
+{
+	struct vvsock_room *r = &vv->room;
+	struct vvsock_room_chain *to;
+	struct virtq_chain ch;
+	int rc;
+
+	if (r->n == VVSOCK_ROOM_CHAINS)
+		return -EMSGSIZE;
+	if (r->at + r->n == VVSOCK_ROOM_CHAINS)
+		room_compact(r);
+	rc = virtq_pop(vv->cfg.rx, &ch, r->iov + r->niov,
+		       VVSOCK_ROOM_IOV - r->niov);
+	if (rc == -E2BIG && r->at) {
+		room_compact(r);
+		rc = virtq_pop(vv->cfg.rx, &ch, r->iov + r->niov,
+			       VVSOCK_ROOM_IOV - r->niov);
+	}
+	if (rc > 0 && (ch.n_out || ch.in_len <= VSOCK_HDR_LEN)) {
 		virtq_unpop(vv->cfg.rx, 1);
 		rc = -EPROTO;
 	}
-	if (rc < 0 && rc != -E2BIG)
+	if (rc == 0 || rc == -E2BIG)
+		return rc ? -EMSGSIZE : -EAGAIN;
+	if (rc < 0) {
 		vvsock_broken(vv, rc);
-	return rc;
+		return -EPROTO;
+	}
+	to = &r->chain[r->at + r->n++];
+	*to = (struct vvsock_room_chain){ ch.head, r->niov, ch.n_in, NULL,
+					  ch.in_len - VSOCK_HDR_LEN };
+	r->niov += ch.n_in;
+	r->len += to->len;
+	chain_split(to, r->iov + to->first);
+	return 0;
+}
+
+/* Fill the first buffer that we hold: its payload is there */
+static void room_use(struct vvsock *vv, const uint8_t hdr[static VSOCK_HDR_LEN],
+		     uint32_t len)
+{
+	struct vvsock_room *r = &vv->room;
+	const struct vvsock_room_chain *ch = &r->chain[r->at];
+
+	if (ch->hdr)
+		memcpy(ch->hdr, hdr, VSOCK_HDR_LEN);
+	else
+		iov_copy_in(r->iov + ch->first, ch->n, 0, hdr, VSOCK_HDR_LEN);
+	virtq_put(vv->cfg.rx, ch->head, VSOCK_HDR_LEN + len);
+	r->len -= ch->len;
+	r->at++;
+	if (--r->n == 0)
+		r->at = r->niov = 0;
+}
+
+void vvsock_room_forget(struct vvsock *vv)
+{
+	struct vvsock_room *r = &vv->room;
+
+	virtq_unpop(vv->cfg.rx, (unsigned int)r->n);
+	r->owner = NULL;
+	r->at = r->n = r->niov = 0;
+	r->len = 0;
 }
 
 /* A packet without payload.  0; -EAGAIN if there is no buffer */
 static int ctl_send(struct vvsock *vv, const struct vsock_hdr *h)
 {
-	struct iovec iov[VVSOCK_ROOM_IOV];
 	uint8_t b[VSOCK_HDR_LEN];
-	struct virtq_chain ch;
-	int rc = rx_pop(vv, &ch, iov, (int)ARRAY_SIZE(iov));
+	int rc = vv->room.n ? 0 : room_grow(vv);
 
-	if (rc <= 0) {
-		if (rc == -E2BIG)
+	ASSERT(!vv->room.owner);
+	if (rc) {
+		if (rc == -EMSGSIZE)
 			vvsock_broken(vv, rc);
 		return -EAGAIN;
 	}
 	hdr_put(b, vv, h);
-	iov_copy_in(iov, ch.n_in, 0, b, sizeof(b));
-	virtq_put(vv->cfg.rx, ch.head, sizeof(b));
+	room_use(vv, b, 0);
 	return 0;
 }
 
@@ -178,71 +261,61 @@ void vvsock_rsts_send(struct vvsock *vv)
 
 /* --- output -------------------------------------------------------------- */
 
-static void room_drop(struct vvsock *vv, int used)
-{
-	virtq_unpop(vv->cfg.rx, (unsigned int)(vv->room.n - used));
-	vv->room.n = vv->room.niov = 0;
-	vv->room.owner = NULL;
-}
-
-/* One more buffer.  0; -EAGAIN; -EMSGSIZE; -errno of rx_pop() */
-static int room_grow(struct vvsock *vv)
-{
-	struct vvsock_room *r = &vv->room;
-	struct virtq_chain ch;
-	int rc;
-
-	if (r->n == VVSOCK_ROOM_CHAINS)
-		return -EMSGSIZE;
-	rc = rx_pop(vv, &ch, r->iov + r->niov, VVSOCK_ROOM_IOV - r->niov);
-	if (rc <= 0)
-		return rc == 0 ? -EAGAIN : rc == -E2BIG ? -EMSGSIZE : -EPROTO;
-	r->chain[r->n++] = (struct vvsock_room_chain){
-		ch.head, r->niov, ch.n_in, ch.in_len - VSOCK_HDR_LEN };
-	r->niov += ch.n_in;
-	return 0;
-}
-
 /**
- * room_take() - Collect buffers for @len bytes of payload
+ * room_take() - Hold buffers for @len bytes of payload
  *
  * Return: 0; -EAGAIN; -EMSGSIZE if buffers are too small to be worth it;
  *	   -EPROTO if the ring is broken
  */
 static int room_take(struct vvsock *vv, size_t len)
 {
-	size_t have = 0;
 	int rc = 0;
 
-	while (!rc && have < len) {
+	while (!rc && vv->room.len < len)
 		rc = room_grow(vv);
-		if (!rc)
-			have += vv->room.chain[vv->room.n - 1].len;
-	}
 	/* The whole ring is ours, and still it is not enough */
 	if (rc == -EAGAIN && vv->room.n == vv->cfg.rx->num)
 		rc = -EMSGSIZE;
-	if (rc)
-		room_drop(vv, 0);
 	return rc;
 }
 
-/* Show the payload areas of the room; 0, or -EMSGSIZE if there are too many */
+/* Append @len bytes of a buffer's payload; pieces in all, or -EMSGSIZE */
+static int chain_show(const struct vvsock_room *r,
+		      const struct vvsock_room_chain *ch, size_t len,
+		      struct iovec *out, int n)
+{
+	const struct iovec *iov = r->iov + ch->first;
+	int rc;
+
+	if (!ch->hdr) {
+		rc = iov_slice(iov, ch->n, VSOCK_HDR_LEN, len, out + n,
+			       LINK_IOV_MAX - n);
+		return rc < 0 ? -EMSGSIZE : n + rc;
+	}
+	for (; len; iov++) {
+		if (n == LINK_IOV_MAX)
+			return -EMSGSIZE;
+		out[n].iov_base = iov->iov_base;
+		out[n].iov_len = MIN(iov->iov_len, len);
+		len -= out[n++].iov_len;
+	}
+	return n;
+}
+
+/* Show @len bytes of what we hold; 0, or -EMSGSIZE: too many pieces */
 static int room_show(const struct vvsock_room *r, size_t len,
 		     struct link_room *out)
 {
+	const struct vvsock_room_chain *ch = r->chain + r->at;
 	size_t left = len;
 	int n = 0;
 
-	for (int i = 0; i < r->n; i++) {
-		const struct vvsock_room_chain *ch = &r->chain[i];
+	for (; left; ch++) {
 		size_t k = MIN(ch->len, left);
-		int rc = iov_slice(r->iov + ch->first, ch->n, VSOCK_HDR_LEN, k,
-				   out->iov + n, LINK_IOV_MAX - n);
 
-		if (rc < 0)
-			return -EMSGSIZE;
-		n += rc;
+		n = chain_show(r, ch, k, out->iov, n);
+		if (n < 0)
+			return n;
 		left -= k;
 	}
 	if (out->iov[0].iov_len < MIN(len, LINK_HEAD_MIN))
@@ -271,10 +344,9 @@ static int conn_reserve(struct stream *s, size_t len, struct link_room *room)
 			vvsock_work_soon(vv);
 		return rc == -EPROTO ? -ENOTCONN : rc;
 	}
-	vv->room.owner = c;
 	rc = room_show(&vv->room, len, room);
-	if (rc)
-		room_drop(vv, 0);
+	if (!rc)
+		vv->room.owner = c;
 	return rc;
 }
 
@@ -282,25 +354,26 @@ static int conn_commit(struct stream *s, struct link_room *room, size_t len)
 {
 	struct vvsock_conn *c = conn_of(s);
 	struct vvsock *vv = c->vv;
+	struct vsock_hdr h = { 0 };
+	uint8_t b[VSOCK_HDR_LEN];
 	size_t left = len;
-	int i;
 
 	(void)room;
 	if (vv->room.owner != c)
 		return -ENOTCONN;	/* the rings have stopped meanwhile */
-	for (i = 0; i < vv->room.n && left; i++) {
-		const struct vvsock_room_chain *ch = &vv->room.chain[i];
-		struct vsock_hdr h = conn_hdr(c, VSOCK_OP_RW);
-		uint8_t b[VSOCK_HDR_LEN];
+	vv->room.owner = NULL;
+	while (left) {
+		size_t k = MIN(vv->room.chain[vv->room.at].len, left);
 
-		h.len = (uint32_t)MIN(ch->len, left);
-		hdr_put(b, vv, &h);
-		iov_copy_in(vv->room.iov + ch->first, ch->n, 0, b, sizeof(b));
-		virtq_put(vv->cfg.rx, ch->head, VSOCK_HDR_LEN + h.len);
+		if (k != h.len) {	/* all but the last are alike */
+			h = conn_hdr(c, VSOCK_OP_RW);
+			h.len = (uint32_t)k;
+			hdr_put(b, vv, &h);
+		}
+		room_use(vv, b, h.len);
 		c->tx_cnt += h.len;
-		left -= h.len;
+		left -= k;
 	}
-	room_drop(vv, i);
 	if (len && !c->asked && vvsock_conn_credit(c) < c->peer_alloc / 2) {
 		c->asked = true;
 		vvsock_conn_owe(c, VSOCK_OP_CREDIT_REQUEST);
@@ -361,7 +434,7 @@ static void conn_close(struct stream *s)
 	if (c->state == VVSOCK_STATE_OPEN)
 		c->owed = 1u << VSOCK_OP_RST;
 	if (c->vv->room.owner == c)
-		room_drop(c->vv, 0);
+		c->vv->room.owner = NULL;
 	conn_set_state(c, VVSOCK_STATE_CLOSED);
 	vvsock_work_soon(c->vv);
 }
@@ -387,7 +460,5 @@ bool vvsock_conn_has_room(struct vvsock_conn *c)
 	    vvsock_conn_credit(c) < want)
 		return false;
 	rc = room_take(vv, want);
-	if (!rc)
-		room_drop(vv, 0);
 	return !rc || rc == -EMSGSIZE;	/* let them see it */
 }

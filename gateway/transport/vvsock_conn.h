@@ -56,13 +56,26 @@ struct vvsock_conn {
 	bool paused, shut, eof_told, asked, touched;
 };
 
-/* Guest buffers that make up the room that is out */
+/**
+ * struct vvsock_room - Guest buffers for output
+ * @owner:	Whose room is out, or NULL
+ * @at:		First of the buffers that we hold, @n of them
+ * @niov:	End of their pieces in @iov
+ * @len:	Payload that they take together
+ *
+ * What was taken from the RX queue stays here until it is used: a sender reserves
+ * a whole record even for a byte, and to walk the 17 chains of it and put 16 back
+ * was most of the work of an answer (29400 instructions a round trip, now 13000).
+ * Those held are always the newest that were popped.
+ */
 struct vvsock_room {
-	struct vvsock_conn *owner;	/* NULL: no room is out */
-	int n, niov;
+	struct vvsock_conn *owner;
+	int at, n, niov;
+	size_t len;
 	struct vvsock_room_chain {
 		uint16_t head;
-		int first, n;
+		int first, n;	/* pieces; of the payload only, if @hdr is set */
+		uint8_t *hdr;	/* NULL if the header goes into several */
 		size_t len;	/* without the header */
 	} chain[VVSOCK_ROOM_CHAINS];
 	struct iovec iov[VVSOCK_ROOM_IOV];
@@ -127,6 +140,9 @@ void vvsock_conn_gone(struct vvsock_conn *c, int why, bool rst);
 
 /** vvsock_conn_has_room() - Whether a whole record finds credit and buffers */
 bool vvsock_conn_has_room(struct vvsock_conn *c);
+
+/** vvsock_room_forget() - Put the buffers that we hold back into their queue */
+void vvsock_room_forget(struct vvsock *vv);
 
 /** vvsock_rst_later() - Answer a packet that belongs to no stream */
 void vvsock_rst_later(struct vvsock *vv, const struct vsock_hdr *in);

@@ -272,6 +272,7 @@ static void whole_life(void **state)
 {
 	struct rig *r = rig_open();
 	struct vhost_msg m;
+	struct link_room room;
 	uint8_t b[8];
 	struct rd d = rd_init(b, sizeof(b));
 
@@ -281,6 +282,9 @@ static void whole_life(void **state)
 	send_mem(r);				/* memory moves underneath */
 	assert_int_equal(r->downs, 0);
 	assert_int_equal(stream_send(r->s, &(struct iovec){ "x", 1 }, 1), 0);
+	/* What is held for the next frame does not count as used */
+	assert_int_equal(stream_reserve(r->s, 5000, &room), 0);
+	assert_int_equal(stream_commit(r->s, &room, 0), 0);
 	m = msg_state(VHOST_REQ_GET_VRING_BASE, 0, 0);
 	send_msg(r, &m, NULL, 0);
 	assert_int_equal(r->downs, 1);
@@ -290,6 +294,40 @@ static void whole_life(void **state)
 	m = msg_state(VHOST_REQ_GET_VRING_BASE, 1, 0);
 	send_msg(r, &m, NULL, 0);
 	get_reply(r, m.req, b, sizeof(b));
+	rig_close(r);
+}
+
+/* Buffers that are held for the next frame are found in the new memory again */
+static void held_moves(void **state)
+{
+	struct rig *r = rig_open();
+	const struct vhost_msg m = {
+		.req = VHOST_REQ_SET_MEM_TABLE, .flags = ACK,
+		.mem = { 1, { { FG_GPA, FG_SIZE, FG_UADDR, 0 } } },
+	};
+	struct fake_guest old;
+	struct link_room room;
+	struct vsock_hdr h;
+	const uint8_t *data;
+
+	(void)state;
+	handshake(r);
+	connect_stream(r);
+	assert_int_equal(stream_reserve(r->s, 5000, &room), 0);
+	assert_int_equal(stream_commit(r->s, &room, 0), 0);
+	old = r->g;
+	fg_open(&r->g);
+	memcpy(r->g.mem, old.mem, FG_SIZE);
+	memcpy(r->g.avail, old.avail, sizeof(old.avail));
+	memcpy(r->g.used, old.used, sizeof(old.used));
+	send_msg(r, &m, &r->g.memfd, 1);	/* in one piece, now */
+	assert_int_equal(get_u64(r, m.req), 0);
+	fg_close(&old);
+	assert_int_equal(stream_send(r->s, &(struct iovec){ "y", 1 }, 1), 0);
+	assert_true(fg_recv(&r->g, &h, &data));
+	assert_int_equal(h.op, VSOCK_OP_RW);
+	assert_int_equal(data[0], 'y');
+	assert_int_equal(r->downs, 0);
 	rig_close(r);
 }
 
@@ -606,6 +644,7 @@ int vhost_user_test(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_life),
+		cmocka_unit_test(held_moves),
 		cmocka_unit_test(reboot),
 		cmocka_unit_test(not_enabled),
 		cmocka_unit_test(config_space),
