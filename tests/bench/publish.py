@@ -22,6 +22,7 @@ SHOWN = (["tcp_up_1_mtu1500_gbps", "tcp_down_1_mtu1500_gbps",
          ["udp_up_1400_pps", "udp_down_1400_pps"],
          ["mem_idle_rss_mib", f"mem_{rows.MANY}_pss_mib"])
 SHOWN_CHARTS = ("tcp-mtu1500", "cpu-box-mtu1500", "rr", "crr", "udp")
+NOISY = 10      # % of the CPUs that others use between two rounds
 PREFIX = {"tcp": "TCP ", "cpu": "CPU of the whole box, ", "rr": "request and response, ",
           "crr": "connect, request, close, ", "udp": "UDP ", "memory": ""}
 
@@ -85,6 +86,9 @@ def text(res):
              f"{one_line(res)}, load before {res['load'][0]:.1f}, "
              f"{res['congestion'] or 'no TCP'}, "
              f"{res['seconds'] / 60:.1f} minutes"]
+    if max(res["others_percent"], default=0) > NOISY:
+        parts.append("This machine was not ours alone: trust no figure but "
+                     "CPU of processes and memory")
     return "\n\n".join(p for p in parts if p)
 
 

@@ -345,6 +345,9 @@ def test_table(result):
     assert "What this machine can do at best" in text
     assert "budgets: " in text
     assert "1000-1500" in text
+    assert "not ours alone" not in text
+    assert "not ours alone" in publish.text(
+        {**result, "others_percent": [1, 30]})
     wide = [x for x in text.splitlines() if x.startswith("median  ")]
     assert len(wide) >= 1 and "1100" in wide[0]
 
