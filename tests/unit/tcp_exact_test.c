@@ -551,6 +551,7 @@ static void silly_once(void **state)
 	rig_quiet(r);
 	rig_run(r, 201);
 	rig_expect(r, A | P, 1, 1, 1);
+	assert_int_equal(count_get("tcp_rtos"), 0);	/* that was the first */
 	rig_ack(r, 2, 10000);
 	rig_expect(r, A | P, 2, 1, 9);
 	rig_done(r);

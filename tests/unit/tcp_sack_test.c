@@ -128,6 +128,7 @@ static void tail_is_lost_too(void **state)
 	rig_expect(r, A | P, 1, 1, 1000);
 	rig_seg(r, A, 1, 6001, 0);
 	rig_expect(r, A | P, 6001, 1, 1000);
+	rig_quiet(r);
 	rig_seg(r, A, 1, 7001, 0);
 	rig_expect(r, A | P, 7001, 1, 1000);
 	rig_seg(r, A, 1, 8001, 0);
