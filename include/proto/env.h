@@ -83,6 +83,14 @@ struct env_err {
 	size_t offset;
 };
 
+/**
+ * env_trim() - The value of a variable without white space of Unicode around it
+ *
+ * Return: borrowed from @s; empty, so that the variable is absent, if @s is not
+ *	   UTF-8
+ */
+struct span env_trim(struct span s);
+
 /** env_init() - The state with every variable absent */
 void env_init(struct env *e);
 

@@ -500,8 +500,7 @@ static bool is_white(uint32_t c)
 	       c == 0x3000;
 }
 
-/* @s without white space around it; empty if it is not UTF-8 */
-static struct span trim(struct span s)
+struct span env_trim(struct span s)
 {
 	struct span out = { .p = s.p };
 	bool inside = false;
@@ -533,7 +532,7 @@ int env_set(struct env *e, const char *name, const char *value,
 
 	if (!value)
 		value = "";
-	s = trim(span_str(value));
+	s = env_trim(span_str(value));
 
 	for (size_t i = 0; i < ARRAY_SIZE(vars); i++) {
 		struct ctx c = { .var = vars[i].name, .err = err,
