@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
@@ -248,6 +249,14 @@ void sys_close_from(int first)
 #endif
 	for (int fd = first; fd < CLOSE_MAX; fd++)
 		close(fd);
+}
+
+int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)
+{
+	const struct rlimit limit = { .rlim_cur = (rlim_t)soft,
+				      .rlim_max = (rlim_t)hard };
+
+	return result(setrlimit(resource, &limit));
 }
 
 int sys_sigblock(void)

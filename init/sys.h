@@ -125,6 +125,9 @@ int sys_drain(int fd);
 /** sys_close_from() - Close all descriptors from @first on */
 void sys_close_from(int first);
 
+/** sys_setrlimit() - setrlimit(2); all ones is no limit */
+int sys_setrlimit(int resource, uint64_t soft, uint64_t hard);
+
 /** sys_sigblock() - Block every signal; ignore SIGPIPE */
 int sys_sigblock(void);
 

@@ -380,6 +380,12 @@ void sys_close_from(int first)
 	call("close_from %d", first);
 }
 
+int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)
+{
+	return call("setrlimit %d %llu %llu", resource,
+		    (unsigned long long)soft, (unsigned long long)hard);
+}
+
 int sys_sigblock(void)
 {
 	return call("sigblock");
