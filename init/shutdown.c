@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "init/mtab.h"
 #include "init/shutdown.h"
 #include "init/sys.h"
 
@@ -40,28 +41,6 @@ enum shutdown_how shutdown_parse(const char *s)
 	return SHUTDOWN_POWEROFF;
 }
 
-static bool octal(char c, char max)
-{
-	return c >= '0' && c <= max;
-}
-
-void shutdown_unescape(char *s)
-{
-	char *to = s;
-
-	while (*s) {
-		if (s[0] == '\\' && octal(s[1], '3') && octal(s[2], '7') &&
-		    octal(s[3], '7')) {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 |
-				       (s[3] - '0'));
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = '\0';
-}
-
 bool shutdown_pseudo(struct span type)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pseudo); i++)
@@ -70,38 +49,24 @@ bool shutdown_pseudo(struct span type)
 	return false;
 }
 
-/** read_only() - Whether "ro" is among the options of a mount */
-static bool read_only(struct span options)
-{
-	while (options.len)
-		if (span_is(span_cut(&options, ',', NULL), "ro"))
-			return true;
-	return false;
-}
-
 /** drop() - Unmount one; 1 if that changed anything, 0, -errno if writable */
 static int drop(struct span line)
 {
-	struct span target, type, options;
 	char path[PATH_MAX];
+	struct mtab m;
 	int rc;
 
-	span_cut(&line, ' ', NULL);
-	target = span_cut(&line, ' ', NULL);
-	type = span_cut(&line, ' ', NULL);
-	options = span_cut(&line, ' ', NULL);
-	if (!target.len || shutdown_pseudo(type))
+	if (!mtab_parse(line, &m) || shutdown_pseudo(m.type))
 		return 0;
-	rc = span_copy(target, path, sizeof(path));
+	rc = mtab_path(m.target, path, sizeof(path));
 	if (rc < 0)
 		return rc;
-	shutdown_unescape(path);
 	/* "Unmounting" the root makes it read-only, once */
-	if (strcmp(path, "/") == 0 && read_only(options))
+	if (strcmp(path, "/") == 0 && mtab_has(&m, "ro"))
 		return 0;
 	if (sys_umount(path, UMOUNT_NOFOLLOW) == 0)
 		return 1;
-	if (read_only(options))
+	if (mtab_has(&m, "ro"))
 		return 0;
 	rc = sys_mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL);
 	return rc < 0 ? rc : 1;
@@ -118,8 +83,7 @@ static int pass(bool *changed, bool say)
 {
 	static char text[MOUNTS_MAX];
 	ssize_t n = sys_read_file("/proc/self/mounts", text, sizeof(text));
-	struct span line;
-	size_t end, start;
+	struct span rest, line;
 	int left = 0, rc;
 
 	*changed = false;
@@ -127,10 +91,8 @@ static int pass(bool *changed, bool say)
 		log_err("shutdown: /proc/self/mounts: %s", strerror((int)-n));
 		return 1;
 	}
-	for (end = (size_t)n; end > 0; end = start ? start - 1 : 0) {
-		for (start = end; start > 0 && text[start - 1] != '\n';)
-			start--;
-		line = (struct span){ (uint8_t *)text + start, end - start };
+	rest = (struct span){ (uint8_t *)text, (size_t)n };
+	while (mtab_last(&rest, &line)) {
 		rc = drop(line);
 		*changed |= rc > 0;
 		left += rc < 0;

@@ -21,13 +21,6 @@ enum shutdown_how {
  */
 enum shutdown_how shutdown_parse(const char *s);
 
-/**
- * shutdown_unescape() - Undo the escapes of /proc/self/mounts in place
- * @s:		\ooo, three octal digits up to \377, becomes a byte; any other
- *		backslash stays as it is
- */
-void shutdown_unescape(char *s);
-
 /** shutdown_pseudo() - Whether a file system of this type holds no data */
 bool shutdown_pseudo(struct span type);
 

@@ -5,7 +5,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,38 +13,6 @@
 #include "tests/unit/init_fake.h"
 
 int init_shutdown_test(void);
-
-static void test_unescape(void **state)
-{
-	static const struct {
-		const char *in, *want;
-	} cases[] = {
-		{ "",			"" },
-		{ "/a",			"/a" },
-		{ "/a\\040b",		"/a b" },
-		{ "\\011\\012\\134",	"\t\n\\" },
-		{ "\\134040",		"\\040" },	/* once is enough */
-		{ "\\377",		"\377" },
-		{ "\\400",		"\\400" },
-		{ "\\08",		"\\08" },
-		{ "\\048",		"\\048" },
-		{ "\\04",		"\\04" },
-		{ "\\0",		"\\0" },
-		{ "\\",			"\\" },
-		{ "\\\\040",		"\\ " },
-		{ "\\x20",		"\\x20" },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		char *copy = strdup(cases[i].in);
-
-		assert_non_null(copy);
-		shutdown_unescape(copy);
-		assert_string_equal(copy, cases[i].want);
-		free(copy);
-	}
-}
 
 static void test_parse(void **state)
 {
@@ -185,7 +152,7 @@ int init_shutdown_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
-		T(test_unescape), T(test_parse), T(test_pseudo),
+		T(test_parse), T(test_pseudo),
 		T(test_unmount), T(test_unmount_ends), T(test_contained),
 		T(test_no_proc), T(test_off),
 #undef T
