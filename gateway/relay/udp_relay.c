@@ -22,6 +22,8 @@
 #define FLOWS_PER_S	1000
 #define SHARE		4	/* of the endpoints that flows share, for one */
 
+COUNT(udp_guest_unreach, "Endpoints that the guest does not listen to any more");
+COUNT(drop_udp_unreach, "Errors of the guest about UDP that nobody sent");
 COUNT(udp_flow_evicted, "UDP flows ended early because the table was full");
 COUNT(udp_peer_evicted, "UDP endpoints forgotten: table full, or a flow's share");
 COUNT(drop_udp_no_flow, "UDP datagrams lost: no memory or descriptor");
@@ -279,6 +281,35 @@ struct upeer *udp_peer_get(struct uflow *f, const struct ipaddr *host,
 	return p;
 }
 
+/* ---- what the guest says --------------------------------------------------- */
+
+/*
+ * No socket of the guest wants this endpoint's datagrams any more; once none
+ * wants any, the host's kernel can say so to whoever sends.
+ */
+static void on_unreach(void *arg, const struct icmp_unreach *u)
+{
+	static const struct ipaddr loop6 = { .b = { [15] = 1 } };
+	const struct ipaddr loop4 = ipaddr_host4(0x7f000001);
+	const struct ukey k = { .guest = u->guest, .port = u->gport };
+	struct udp_relay *r = arg;
+	struct uflow *f = udp_flow_get(r, &k, false);
+	const struct ipaddr *host = &u->peer;
+	struct upeer *p;
+
+	if (dial_is_host(r->dial, host))
+		host = ipaddr_is4(host) ? &loop4 : &loop6;
+	p = f ? udp_peer_find(f, host, u->pport) : NULL;
+	if (!p) {
+		count_inc(drop_udp_unreach);
+		return;
+	}
+	count_inc(udp_guest_unreach);
+	peer_del(f, p);
+	if (f->newest == SLAB_NONE)
+		flow_end(f);
+}
+
 /* ---- */
 
 struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
@@ -302,6 +333,8 @@ struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
 	r->up.buf = malloc(UDP_UP_BUF);
 	r->down.buf = malloc((size_t)UDP_DOWN_BATCH * UDP_DGRAM_MAX);
 	udp_down_init(&r->down);
+	icmp->unreach = on_unreach;
+	icmp->unreach_arg = r;
 	if (r->up.buf && r->down.buf &&
 	    flows_init(&r->flows, ev, sizeof(struct uflow),
 		       cfg->max_flows) == 0 &&
@@ -316,6 +349,7 @@ struct udp_relay *udp_relay_new(struct ev *ev, struct udp *udp,
 
 void udp_relay_free(struct udp_relay *r)
 {
+	r->icmp->unreach = NULL;
 	while (r->flows.newest)
 		flow_end(container_of(r->flows.newest, struct uflow, flow));
 	ev_undefer(r->ev, &r->unstall);

@@ -13,6 +13,7 @@
 #include "gateway/wire/icmp6.h"
 #include "gateway/wire/ip4.h"
 #include "gateway/wire/ip6.h"
+#include "gateway/wire/udp.h"
 
 #define HDR_LEN		8	/* of both families */
 #define CSUM_OFF	2
@@ -26,6 +27,7 @@
 COUNT(drop_icmp_short, "ICMP messages shorter than their header");
 COUNT(drop_icmp_csum, "ICMP messages with a wrong checksum");
 COUNT(drop_icmp_type, "ICMP messages that nobody here answers");
+COUNT(drop_icmp_err_form, "Errors of the guest that quote nothing of ours");
 COUNT(drop_icmp_ping_denied, "Echo requests to the gateway, not allowed");
 COUNT(drop_icmp_no_echo, "Echo requests to others that nobody relays");
 COUNT(drop_icmp_reply, "Echo replies lost because the link was full");
@@ -41,6 +43,54 @@ static void ping_gateway(struct icmp *ic, const struct pkt *p, uint16_t id,
 		count_inc(drop_icmp_ping_denied);
 	else if (icmp_echo_reply(ic, &p->dst, &p->src, 0, id, seq, data, n))
 		count_inc(drop_icmp_reply);
+}
+
+/* RFC 5927 4.1: what it quotes must be a datagram from us to the guest */
+static bool quotes_ours(const struct pkt *p, struct rd r,
+			struct icmp_unreach *u)
+{
+	const bool v4 = ipaddr_is4(&p->dst);
+	struct udp_hdr h;
+	struct ip4 h4;
+	struct ip6 h6;
+
+	if (v4) {
+		if (ip4_parse(&r, &h4) || h4.proto != IPPROTO_UDP || h4.off)
+			return false;
+		u->peer = h4.src;
+		u->guest = h4.dst;
+	} else {
+		if (ip6_parse(&r, &h6) || h6.next != IPPROTO_UDP)
+			return false;
+		u->peer = h6.src;
+		u->guest = h6.dst;
+	}
+	if (udp_parse(&r, &h) || !ipaddr_eq(&u->guest, &p->src) ||
+	    !ipaddr_eq(&u->peer, &p->dst))
+		return false;
+	u->pport = h.sport;
+	u->gport = h.dport;
+	return true;
+}
+
+/* The rest of the message is in @r */
+static void port_unreachable(struct icmp *ic, const struct pkt *p, struct rd r)
+{
+	struct icmp_unreach u;
+
+	if (!quotes_ours(p, r, &u))
+		count_inc(drop_icmp_err_form);
+	else if (ic->unreach)
+		ic->unreach(ic->unreach_arg, &u);
+	else
+		count_inc(drop_icmp_type);
+}
+
+static bool is_port_unreachable(bool v4, const struct icmp4 *m)
+{
+	return v4 ? m->type == ICMP4_UNREACH &&
+		    m->code == ICMP4_UNREACH_PORT :
+		    m->type == ICMP6_UNREACH && m->code == ICMP6_UNREACH_PORT;
 }
 
 static void icmp_input(void *arg, const struct pkt *p)
@@ -59,6 +109,10 @@ static void icmp_input(void *arg, const struct pkt *p)
 	}
 	if (!pkt_csum_ok(p)) {
 		count_inc(drop_icmp_csum);
+		return;
+	}
+	if (is_port_unreachable(ipaddr_is4(&p->dst), &m)) {
+		port_unreachable(ic, p, r);
 		return;
 	}
 	if (m.type != echo || m.code) {

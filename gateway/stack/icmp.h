@@ -8,6 +8,10 @@
  *
  * Echo requests to the gateway are answered here once @ping has allowed it;
  * those to other hosts go to @echo.  Errors toward the guest are built here.
+ * Of the guest's own errors, one is heard: "port unreachable" about a datagram,
+ * and only if it quotes one that we may have sent (RFC 5927); @unreach then
+ * finds out whether it did.  MTUs, routes and errors about TCP are not the
+ * guest's to tell: the link is ours, and TCP finds out by itself.
  * NDP messages never come here: netif hands them to ndp.
  */
 
@@ -22,14 +26,25 @@ struct icmp_ops {
 		     const struct iovec *data, int n);
 };
 
+/**
+ * struct icmp_unreach - No socket of the guest has this port
+ * @peer:	Who sent, as the guest sees it
+ */
+struct icmp_unreach {
+	struct ipaddr guest, peer;
+	uint16_t gport, pport;
+};
+
 struct icmp {
 	struct netif *netif;
+	void (*unreach)(void *arg, const struct icmp_unreach *u);
+	void *unreach_arg;
 	const struct icmp_ops *ops;
 	void *arg;
 	uint64_t err_tokens, err_ns;	/* rate limit of errors, RFC 4443 2.4 f */
 };
 
-/** icmp_init() - Take over NETIF_L4_ICMP of @n */
+/** icmp_init() - Take over NETIF_L4_ICMP of @n; @unreach is installed later */
 void icmp_init(struct icmp *ic, struct netif *n, const struct icmp_ops *ops,
 	       void *arg);
 

@@ -1,10 +1,11 @@
 """Pings of the guest: the gateway itself, and others by ping sockets."""
 import re
+import socket
 
 import pytest
 
-from lab import (DENIED4, DENIED6, GW4, GW6, HOST4, HOST6, NOROUTE4,
-                 NOROUTE6)
+from lab import (DENIED4, DENIED6, FAMILIES, GUEST4, GUEST6, GW4, GW6, HOST,
+                 HOST4, HOST6, NOROUTE4, NOROUTE6, family_id, until)
 
 
 def ping(lab, addr, size=56, count=3, wait=2):
@@ -71,3 +72,23 @@ def test_host_without_ping_sockets_says_so_once(lab):
         assert got == 0
     assert len(lab.gw.log.lines("guests can ping the gateway only")) == 1
     assert ping(lab, GW4)[0] == ping(lab, GW6)[0] == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=family_id)
+def test_closed_port_of_the_guest_is_told(net, family):
+    """"Port unreachable" of the guest ends the flow: the host says the same."""
+    host = net.own(net.host.udp(HOST[family]))
+    guest = net.guest.udp(GUEST4 if family == socket.AF_INET else GUEST6)
+    with guest:
+        guest.sendto(b"hello", host.getsockname()[:2])
+        host.connect(host.recvfrom(100)[1])
+        host.send(b"back")
+        assert guest.recv(100) == b"back"
+
+    def refused():
+        try:
+            host.send(b"anybody?")
+        except ConnectionRefusedError:
+            return True
+        return False
+    until(refused, "the host's port is still open", step=0.05)

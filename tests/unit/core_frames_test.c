@@ -58,6 +58,8 @@ static struct frames {
 	struct end end[PORTS];
 	struct ipaddr addr4[8], addr6[8];	/* where frames go */
 	bool asked_arp, asked_ns;		/* by the gateway */
+	uint8_t heard[80];			/* its latest UDP packet's head */
+	size_t heard_len;
 	bool deaf;		/* dials without answer cost a second each run */
 	unsigned long left;
 } fr;
@@ -97,6 +99,12 @@ static void saw_tcp(struct rd r)
 		e->seq = h.ack;
 }
 
+static void saw_udp(const uint8_t *ip, size_t len)
+{
+	fr.heard_len = MIN(len, sizeof(fr.heard));
+	memcpy(fr.heard, ip, fr.heard_len);
+}
+
 static void from_core(struct memlink *m, const struct link_vnet *vh,
 		      const uint8_t *f, size_t len)
 {
@@ -116,12 +124,16 @@ static void from_core(struct memlink *m, const struct link_vnet *vh,
 		ASSERT(h4.len == len - ETH_HDR_LEN);
 		if (h4.proto == IPPROTO_TCP && !h4.off)
 			saw_tcp(r);
+		else if (h4.proto == IPPROTO_UDP)
+			saw_udp(f + ETH_HDR_LEN, len - ETH_HDR_LEN);
 	} else {
 		ASSERT(e.type == ETH_TYPE_IP6 && ip6_parse(&r, &h6) == 0);
 		ASSERT(h6.plen == rd_left(&r));
 		ASSERT(ip6_ext_parse(&r, h6.next, &x) == 0);
 		if (x.proto == IPPROTO_TCP)
 			saw_tcp(r);
+		else if (x.proto == IPPROTO_UDP)
+			saw_udp(f + ETH_HDR_LEN, len - ETH_HDR_LEN);
 		else if (x.proto == IPPROTO_ICMPV6 && rd_u8(&r) == ICMP6_NS)
 			fr.asked_ns = true;
 	}
@@ -449,6 +461,25 @@ static void udp_frame(void)
 	finish(UDP_CSUM_OFF);
 }
 
+/* No socket has the port that the gateway's latest datagram went to */
+static void port_unreachable(void)
+{
+	const bool v4 = fr.heard[0] >> 4 == 4;
+	const uint8_t *dst = fr.heard + (v4 ? 12 : 8);
+	struct wr w = wr_init(pk.l4, sizeof(pk.l4));
+
+	pk.src = v4 ? fr.c.netif.conf.guest4 : fr.c.netif.conf.guest6;
+	pk.dst = v4 ? ipaddr_v4(dst) : ipaddr_v6(dst);
+	pk.ttl = 64;
+	pk.proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	wr_u8(&w, v4 ? ICMP4_UNREACH : ICMP6_UNREACH);
+	wr_u8(&w, v4 ? ICMP4_UNREACH_PORT : ICMP6_UNREACH_PORT);
+	wr_zero(&w, 6);
+	wr_bytes(&w, fr.heard, fr.heard_len);
+	pk.len = wr_len(&w);
+	finish(2);
+}
+
 /* An echo request, or an error about something that was never sent */
 static void icmp_frame(void)
 {
@@ -456,6 +487,10 @@ static void icmp_frame(void)
 	struct icmp4 m = { .rest = roll(4) << 16 | roll(8) };
 	bool v4;
 
+	if (fr.heard_len && one_in(8)) {
+		port_unreachable();
+		return;
+	}
 	put_addrs();
 	v4 = ipaddr_is4(&pk.src);
 	pk.proto = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
@@ -657,7 +692,7 @@ static void check_reached(unsigned long n)
 	} want[] = {
 		{ "tcp_segs_in", 5 }, { "tcp_opens", 100 },
 		{ "frag_reassembled", 2000 }, { "icmp_errors", 200 },
-		{ "drop_frag_overlap", 5000 }, { "drop_udp_filtered", 0 },
+		{ "drop_frag_overlap", 5000 }, { "udp_guest_unreach", 5000 },
 		{ "tx_fragments", 1000 }, { "tx_packets", 20 },
 	};
 

@@ -490,6 +490,88 @@ static void stalled_take_turns(void **state)
 	rig_down(&t);
 }
 
+/* The guest's kernel about frame @i: no socket has this port */
+static void unreachable(struct rig *t, int i, size_t len, int at, uint8_t v)
+{
+	const char *s = t->v6 ? G6 : G4, *d = t->v6 ? GW6 : GW4;
+	const uint8_t proto = t->v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP;
+	uint8_t l4[128] = { t->v6 ? 1 : 3, t->v6 ? 4 : 3 }, b[200];
+
+	memcpy(l4 + 8, t->g->out[i].b + 14, len);
+	if (at >= 0)
+		l4[8 + at] = v;
+	guest_l4_csum(s, d, proto, l4, 8 + len, 2);
+	guest_rx(t->g, NULL, b, guest_ip(b, s, d, proto, l4, 8 + len), 0);
+}
+
+static void send_back(struct rig *t, int from, const struct sockaddr_storage *to)
+{
+	socklen_t len = t->v6 ? sizeof(struct sockaddr_in6) :
+				sizeof(struct sockaddr_in);
+
+	assert_int_equal(sendto(t->fd[from], "back", 4, 0,
+				(const struct sockaddr *)to, len), 4);
+	turn(t);
+}
+
+/* RFC 5927: only what quotes a datagram of ours changes anything */
+static void guest_closes_its_port(void **state)
+{
+	(void)state;
+	for (int v6 = 0; v6 < 2; v6++) {
+		const size_t ip = v6 ? 40 : 20, whole = ip + 8 + 4;
+		struct sockaddr_storage who;
+		struct udp_relay_stats st;
+		struct rig t;
+
+		rig_up(&t, v6, 8, 0);
+		say(&t, 1, 0, 1, 10);
+		say(&t, 1, 1, 2, 10);
+		turn(&t);
+		hears(&t, 0, 1, 10, &who);
+		hears(&t, 1, 2, 10, NULL);
+		send_back(&t, 0, &who);
+		send_back(&t, 1, &who);
+		assert_int_equal(t.g->nout, 2);
+
+		/* of another protocol, cut off, of other addresses and ports */
+		unreachable(&t, 0, whole, v6 ? 6 : 9, IPPROTO_TCP);
+		for (size_t k = 0; k < ip + 8; k++)
+			unreachable(&t, 0, k, -1, 0);
+		unreachable(&t, 0, whole, v6 ? 23 : 15, 9);
+		unreachable(&t, 0, whole, v6 ? 39 : 19, 9);
+		assert_int_equal(count_get("drop_icmp_err_form"), ip + 8 + 3);
+		unreachable(&t, 0, whole, (int)ip, 99);
+		unreachable(&t, 0, whole, (int)ip + 3, 99);
+		assert_int_equal(count_get("drop_udp_unreach"), 2);
+		send_back(&t, 0, &who);
+		assert_int_equal(t.g->nout, 3);
+
+		/* one endpoint is not wanted any more, the other is */
+		unreachable(&t, 0, whole, -1, 0);
+		assert_int_equal(count_get("udp_guest_unreach"), 1);
+		send_back(&t, 0, &who);
+		assert_int_equal(t.g->nout, 3);
+		assert_int_equal(count_get("drop_udp_filtered"), 1);
+		send_back(&t, 1, &who);
+		assert_int_equal(t.g->nout, 4);
+		unreachable(&t, 0, whole, -1, 0);	/* again */
+		assert_int_equal(count_get("drop_udp_unreach"), 3);
+
+		/* the last one: nobody has the host's port any more */
+		unreachable(&t, 1, ip + 8, -1, 0);
+		udp_relay_stats(t.r, &st);
+		assert_int_equal(st.active, 0);
+		turn(&t);
+		send_back(&t, 1, &who);
+		assert_int_equal(t.g->nout, 4);
+		say(&t, 1, 0, 3, 10);			/* and a new one */
+		turn(&t);
+		hears(&t, 0, 3, 10, NULL);
+		rig_down(&t);
+	}
+}
+
 int udp_relay_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +585,7 @@ int udp_relay_test(void)
 		cmocka_unit_test(share_of_endpoints),
 		cmocka_unit_test(rate_of_flows),
 		cmocka_unit_test(stalled_take_turns),
+		cmocka_unit_test(guest_closes_its_port),
 	};
 
 	return cmocka_run_group_tests_name("udp_relay", tests, NULL, NULL);
