@@ -5,10 +5,10 @@
  * Theory of operation
  * -------------------
  * A frame that carries only an ACK is one of three that a request and its answer
- * cost; without it they take 20.9 us instead of 23.2 through the agent and both
- * of us on one core.  But a guest that writes in small pieces, with Nagle's
- * algorithm, waits for that ACK before it sends the next one, and must not be
- * made to wait.
+ * cost: without it they take 20.5 us instead of 23.5 through agent and gateway,
+ * and a connect-request-close 75.8 instead of 83.8, all on one core.  But a guest
+ * that writes in small pieces, with Nagle's algorithm, waits for that ACK before
+ * it sends the next one, and must not be made to wait.
  *
  * So an ACK is delayed only where experience says that an answer follows at once:
  * when the last TCP_DELACK_CLEAN exchanges were clean, each one segment of the

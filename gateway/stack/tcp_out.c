@@ -114,7 +114,10 @@ static void fill(const struct tcp *c, struct tcp_hdr *h, uint8_t flags,
 static void ack_went(struct tcp *c)
 {
 	c->do_ack = c->fin_waits = false;
-	c->ack_due = 0;
+	if (c->ack_due) {
+		c->ack_due = 0;
+		tcp_timer_relax(c);
+	}
 	c->rcv_acked = c->rcv_nxt;
 }
 

@@ -514,6 +514,14 @@ void tcp_alive(struct tcp *c);
 /** tcp_timer_arm() - Make sure that the timer fires by the next deadline */
 void tcp_timer_arm(struct tcp *c);
 
+/**
+ * tcp_timer_relax() - The next deadline is off: do not wake up for it
+ *
+ * Only for what is short.  A loop that waits for less than the kernel's tick
+ * makes it program the clock, which in a virtual machine is slow.
+ */
+void tcp_timer_relax(struct tcp *c);
+
 /** tcp_rto_start() - Something that wants an answer was sent */
 void tcp_rto_start(struct tcp *c);
 

@@ -33,6 +33,16 @@ void tcp_timer_arm(struct tcp *c)
 		timer_set(c->ts->netif->tq, &c->timer, due);
 }
 
+void tcp_timer_relax(struct tcp *c)
+{
+	uint64_t due = earliest(c);
+
+	if (due)
+		timer_set(c->ts->netif->tq, &c->timer, due);
+	else
+		timer_del(c->ts->netif->tq, &c->timer);
+}
+
 static uint64_t rto_ns(const struct tcp *c)
 {
 	uint64_t ms = (uint64_t)c->rto_ms << MIN(c->backoff, 16);

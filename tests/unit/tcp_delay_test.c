@@ -5,8 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <string.h>
-
+#include "base/util.h"
 #include "tests/unit/tcp_rig.h"
 
 int tcp_delay_test(void);
@@ -76,13 +75,24 @@ static void hang_up(uint64_t ms, bool at_once)
 	assert_true(k->closed);
 }
 
+/* When the loop would wake up next, ms from now */
+static uint64_t next_ms(void)
+{
+	return (timerq_next(&r->tq) - timerq_now(&r->tq)) / NS_PER_MS;
+}
+
 static void ack_goes_with_the_answer(void **state)
 {
 	(void)state;
 	start();
 	exchanges(CLEAN, 1, true);
 	exchanges(50, DELAY - 1, false);
-	assert_int_equal(k->rx_len, (CLEAN + 50) * 10);
+	assert_true(next_ms() > DELAY);		/* nobody wakes up in vain */
+	ask(10, false);
+	assert_int_equal(next_ms(), DELAY);
+	answer(20);
+	assert_true(next_ms() > DELAY);
+	assert_int_equal(k->rx_len, (CLEAN + 51) * 10);
 	rig_done(r);
 }
 
