@@ -120,6 +120,28 @@ static void crumbs_go_alone(void **state)
 	rig_done(r);
 }
 
+/* The same while others wait: those first, and the crumbs behind them */
+static void crumbs_behind_others(void **state)
+{
+	struct rig_seg s = { .flags = A, .seq = 1, .ack = 1, .len = 100,
+			     .wnd = 65535 };
+	struct link_vnet vh;
+	uint8_t first[300];
+	struct iovec iov = { .iov_base = first };
+
+	(void)state;
+	start(true, 0);
+	iov.iov_len = rig_frame(r, &s, first, sizeof(first), &vh);
+	link_input(&r->link.link, &vh, &iov, 1);
+	r->pieces = true;
+	s.seq = 101;
+	s.len = 1300;
+	rig_in(r, &s);
+	rig_expect(r, A, 1, 1401, 0);
+	all_came(1400, 2);
+	rig_done(r);
+}
+
 /* Not one byte beyond the window, however many there are before the flush */
 static void window_cuts(void **state)
 {
@@ -366,6 +388,7 @@ int tcp_gather_test(void)
 		cmocka_unit_test(calls_are_bounded),
 		cmocka_unit_test(long_frames_too),
 		cmocka_unit_test(crumbs_go_alone),
+		cmocka_unit_test(crumbs_behind_others),
 		cmocka_unit_test(window_cuts),
 		cmocka_unit_test(early_fin_cuts),
 		cmocka_unit_test(nobody_takes_it),
