@@ -21,9 +21,14 @@
 #define KEEPALIVE_S	7200	/* RFC 9293 3.8.4: flows of a rebooted guest end */
 /*
  * In flight toward the guest where the kernel has no SO_PEEK_OFF: each peek
- * copies again what is in flight, so a small bound beats a large one.
+ * copies again what is in flight, so a small bound beats a large one.  But a
+ * path that takes long, or loses, needs more under way: from PEEK_LONG_US on the
+ * bound is PEEK_LONG_MAX, and then a quarter of it has to be free before the
+ * next peek, which holds what is copied below 16 bytes for each that is sent.
  */
 #define PLAIN_PEEK_MAX	(256u * 1024)
+#define PEEK_LONG_MAX	(1024u * 1024)
+#define PEEK_LONG_US	5000
 
 /*
  * What a fresh socket takes in any case (tcp_sndbuf_expand() of Linux: at least 45
@@ -495,19 +500,28 @@ static void on_recv_fin(void *arg, struct tcp *c)
 		shutdown(f->src.fd, SHUT_WR);
 }
 
+/* See PLAIN_PEEK_MAX */
+static size_t peek_max(const struct tflow *f)
+{
+	return tcp_srtt_us(f->c) < PEEK_LONG_US ? PLAIN_PEEK_MAX :
+						  PEEK_LONG_MAX;
+}
+
 /* Without SO_PEEK_OFF: read the first @off bytes into a place that nobody reads */
 static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 			  int n, size_t len)
 {
 	struct iovec v[LINK_IOV_MAX + 1];
 	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n + 1 };
+	/* What was sent may have to be sent again, wherever the bound is now */
+	const size_t max = MAX(peek_max(f), f->seen);
 	ssize_t got;
 
-	if (off + len > PLAIN_PEEK_MAX) {
+	if (off + len > max) {
 		f->held = true;
-		if (off >= PLAIN_PEEK_MAX)
+		if (off >= max)
 			return 0;
-		len = PLAIN_PEEK_MAX - off;
+		len = max - off;
 	}
 	v[0] = (struct iovec){ .iov_base = f->r->skip, .iov_len = off };
 	n = iov_slice(iov, n, 0, len, v + 1, LINK_IOV_MAX);
@@ -517,6 +531,7 @@ static ssize_t plain_peek(struct tflow *f, size_t off, const struct iovec *iov,
 	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0)
 		return errno == EAGAIN ? 0 : -errno;
+	f->seen = MAX(f->seen, (size_t)got);
 	if ((size_t)got > off)
 		return got - (ssize_t)off;
 	if (off && f->urgent) {	/* it stops there until what is before is read */
@@ -606,10 +621,6 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 		return;
 	}
 	f->r->st.down_bytes += n;
-	if (f->held) {
-		f->held = false;
-		tcp_readable(c);
-	}
 	/* What was peeked is there: this takes all of it, or the flow is over */
 	while (n) {
 		ssize_t got = recv(f->src.fd, NULL, n,
@@ -620,6 +631,11 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 		n -= (size_t)got;
 		f->base += (uint32_t)got;
 		f->seen -= MIN(f->seen, (size_t)got);
+	}
+	if (f->held && (peek_max(f) == PLAIN_PEEK_MAX ||
+			f->seen <= PEEK_LONG_MAX / 4 * 3)) {
+		f->held = false;
+		tcp_readable(c);
 	}
 }
 
@@ -673,7 +689,7 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 	memcpy(r->local, local, nlocal * sizeof(*local));
 	r->reap.run = reap;
 	dial_gate_init(&r->gate, cfg->max_dials, cfg->max_flows);
-	r->skip = malloc(PLAIN_PEEK_MAX);
+	r->skip = malloc(PEEK_LONG_MAX);
 	if (r->skip && slab_init(&r->flows, sizeof(struct tflow),
 				 cfg->max_flows) == 0) {
 		r->ts = tcp_stack_new(n, &conf, &ops, r);

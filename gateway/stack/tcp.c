@@ -178,6 +178,7 @@ static void forget(struct tcp *c)
 	c->rtx_due = c->life_due = c->ack_due = 0;
 	tcp_ooo_drop(c);
 	tcp_gather_drop(c);
+	tcp_sack_clear(c);
 }
 
 static void bury(struct tcp *c)
@@ -282,6 +283,7 @@ struct tcp *tcp_new(struct tcp_stack *ts, const struct tcp_tuple *tuple,
 	c->tuple = *tuple;
 	c->timer.fire = tcp_timer_fire;
 	c->ooo = TCP_OOO_NONE;
+	c->sheet = TCP_SHEET_NONE;
 	c->flush = ts->flushes;
 	c->rto_ms = TCP_RTO_INIT_MS;
 	if (hash_add(&ts->hash, &c->tuple, sizeof(c->tuple),
@@ -337,6 +339,7 @@ void tcp_time_wait(struct tcp *c)
 	c->rtx_due = 0;
 	c->flush = c->ts->flushes;
 	tcp_ooo_drop(c);
+	tcp_sack_clear(c);
 	tcp_tw_restart(c);
 	tell_closed(c, 0);
 }
@@ -452,6 +455,8 @@ struct tcp_stack *tcp_stack_new(struct netif *n, const struct tcp_conf *conf,
 	ts->ooo = tcp_ooo_new();
 	if (!ts->ooo)
 		goto no_ooo;
+	if (tcp_sheets_new(ts))
+		goto no_sheets;
 	if (slab_init(&ts->slab, sizeof(struct tcp), conf->max_conns))
 		goto no_slab;
 	if (hash_init(&ts->hash, conf->max_conns, tuple_eq, ts))
@@ -463,6 +468,8 @@ struct tcp_stack *tcp_stack_new(struct netif *n, const struct tcp_conf *conf,
 no_hash:
 	slab_done(&ts->slab);
 no_slab:
+	tcp_sheets_free(ts);
+no_sheets:
 	tcp_ooo_free(ts->ooo);
 no_ooo:
 	free(ts);
@@ -486,6 +493,7 @@ void tcp_stack_free(struct tcp_stack *ts)
 	hash_done(&ts->hash);
 	slab_done(&ts->slab);
 	tcp_ooo_free(ts->ooo);
+	tcp_sheets_free(ts);
 	secure_zero(ts->isn_key, sizeof(ts->isn_key));
 	free(ts);
 }
@@ -513,6 +521,11 @@ struct tcp *tcp_get(struct tcp_stack *ts, struct slab_id id)
 	if (!c || tcp_closed(c) || c->state == TCP_STATE_TIME_WAIT)
 		return NULL;
 	return c;
+}
+
+uint32_t tcp_srtt_us(const struct tcp *c)
+{
+	return c->srtt_us;
 }
 
 void *tcp_user(const struct tcp *c)

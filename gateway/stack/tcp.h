@@ -187,6 +187,9 @@ struct slab_id tcp_id(const struct tcp *c);
 /** tcp_get() - Resolve; NULL if it is gone or closed */
 struct tcp *tcp_get(struct tcp_stack *ts, struct slab_id id);
 
+/** tcp_srtt_us() - Smoothed round trip to the guest; 0 if none was measured */
+uint32_t tcp_srtt_us(const struct tcp *c);
+
 /** tcp_user() - The owner's pointer, NULL at first; tcp_set_user() sets it */
 void *tcp_user(const struct tcp *c);
 void tcp_set_user(struct tcp *c, void *user);

@@ -6,6 +6,7 @@
 #include "gateway/stack/nud.h"
 
 COUNT(tcp_dup_acks, "duplicate ACKs from the guest");
+COUNT(tcp_reneged, "guests that dropped what they had reported by SACK");
 COUNT(drop_tcp_ack_unsent, "ACKs of data that was never sent");
 COUNT(drop_tcp_ack_old, "ACKs older than any window");
 
@@ -99,6 +100,7 @@ static void recovery_progress(struct tcp *c, uint32_t n)
 		return;
 	}
 	c->rtx_nxt = seq_max(c->rtx_nxt, c->snd_una);
+	c->again_nxt = seq_max(c->again_nxt, c->snd_una);
 	/* A partial ACK: the next hole begins here (RFC 6582 3.2).  Without a
 	 * congestion window the pace doubles with each round */
 	if (c->recovery == TCP_RECOVERY_RTO)
@@ -106,6 +108,22 @@ static void recovery_progress(struct tcp *c, uint32_t n)
 				  (1u << 30) - c->rtx_wnd);
 	else if (!tcp_cong_on(c))
 		c->rtx_wnd = MIN(2 * c->rtx_wnd, 1u << 16);
+}
+
+/* Who has what it has reported acknowledges that as well */
+static bool reneged(const struct tcp *c)
+{
+	const struct tcp_range *r = tcp_sacked(c);
+
+	for (unsigned int i = 0; i < c->nsacked; i++) {
+		if (!seq_lt(c->snd_una, r[i].end))
+			continue;
+		if (seq_lt(c->snd_una, r[i].start))
+			return false;
+		count_inc(tcp_reneged);
+		return true;
+	}
+	return false;
 }
 
 static void new_ack(struct tcp *c, const struct tcp_seg *s)
@@ -117,6 +135,8 @@ static void new_ack(struct tcp *c, const struct tcp_seg *s)
 	c->acked += n - fin;
 	nud_confirm(c->ts->netif, ipaddr_is4(&c->tuple.guest));
 	tcp_rtt_of(c, s);
+	if (reneged(c))
+		tcp_sack_clear(c);
 	tcp_sack_trim(c);
 	recovery_progress(c, n);
 	c->dupacks = c->retries = 0;
@@ -148,6 +168,7 @@ static void detect_loss(struct tcp *c)
 	    ((c->dupacks >= TCP_DUPTHRESH && !echo) ||
 	     tcp_sack_limit(c) != c->snd_una))
 		tcp_recover(c, TCP_RECOVERY_FAST);
+	tcp_again_look(c);
 	if (c->recovery != TCP_RECOVERY_NONE)
 		tcp_dirty(c);
 }

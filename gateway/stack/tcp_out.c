@@ -401,37 +401,63 @@ static ssize_t resend(struct tcp *c, uint32_t seq, uint32_t len)
 	return rc;
 }
 
-/* Holes, in order, each once; 1 if the budget ended it */
-static int send_lost(struct tcp *c, int *budget)
+/* Holes from @nxt on, in order; 1 if the budget ended it */
+static int send_holes(struct tcp *c, uint32_t *nxt, uint32_t limit, int *budget)
 {
-	uint32_t wnd = c->rtx_wnd, limit, end, room;
+	uint32_t end, room;
 	ssize_t n;
 
-	if (c->recovery == TCP_RECOVERY_FAST && c->sack_ok)
-		wnd = c->mss;
-	wnd = MIN(wnd, MAX(c->snd_wnd, c->mss));
-	limit = c->snd_una + wnd;
-	if (c->recovery == TCP_RECOVERY_FAST)
-		limit = seq_max(limit, tcp_sack_limit(c));
-	limit = seq_min(limit, c->recover);
 	for (;;) {
-		c->rtx_nxt = tcp_sack_hole(c, c->rtx_nxt, limit, &end);
-		if (!seq_lt(c->rtx_nxt, limit))
+		*nxt = tcp_sack_hole(c, *nxt, limit, &end);
+		if (!seq_lt(*nxt, limit))
 			return 0;
 		room = tcp_cong_room(c);
-		if (room < c->mss && c->rtx_nxt != c->snd_una)
+		if (room < c->mss && *nxt != c->snd_una)
 			return 0;	/* the first goes out in any case */
 		if (!*budget)
 			return 1;
-		n = resend(c, c->rtx_nxt, MIN(end - c->rtx_nxt,
-					      MAX(room, c->mss)));
+		n = resend(c, *nxt, MIN(end - *nxt, MAX(room, c->mss)));
 		if (n < 0)
 			return (int)n;
 		count_inc(tcp_rexmits);
-		c->rtx_nxt += (uint32_t)n;
+		*nxt += (uint32_t)n;
 		tcp_rto_start(c);
 		--*budget;
 	}
+}
+
+/* How far holes may be sent again now */
+static uint32_t lost_limit(struct tcp *c)
+{
+	bool fast = c->recovery == TCP_RECOVERY_FAST;
+	uint32_t wnd = fast && c->sack_ok ? c->mss : c->rtx_wnd, limit;
+
+	wnd = MIN(wnd, MAX(c->snd_wnd, c->mss));
+	limit = c->snd_una + wnd;
+	if (fast)
+		limit = seq_max(limit, tcp_sack_limit(c));
+	/* One recovery is one answer to congestion.  Without a window for it, it
+	 * lasts as long as there are holes, and none is sent for each of them */
+	if (fast && c->sack_ok && !tcp_cong_on(c))
+		c->recover = seq_max(c->recover, seq_min(limit, c->snd_max));
+	return seq_min(limit, c->recover);
+}
+
+/* What is lost, each hole once, and those once more that were lost again */
+static int send_lost(struct tcp *c, int *budget)
+{
+	uint32_t limit = lost_limit(c);
+	bool again = seq_lt(c->again_nxt, c->again_end);
+	int rc = 0;
+
+	if (again)
+		rc = send_holes(c, &c->again_nxt, seq_min(limit, c->again_end),
+				budget);
+	if (!rc)
+		rc = send_holes(c, &c->rtx_nxt, limit, budget);
+	if (!rc)
+		tcp_again_sent(c, again);
+	return rc;
 }
 
 /*

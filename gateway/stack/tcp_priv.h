@@ -16,6 +16,7 @@
  *	tcp_in.c	segment arrival (RFC 9293 3.10.7)
  *	tcp_ack.c	what an ACK tells: window, round trip, loss
  *	tcp_sack.c	scoreboard of what the guest has, beyond snd_una
+ *	tcp_again.c	what was sent again, and was lost again
  *	tcp_ooo.c	segments that came too early
  *	tcp_cong.c	congestion window, if it is configured
  *	tcp_gather.c	payload of a batch, for one @recv
@@ -54,7 +55,10 @@
 #define TCP_MSS_V4		536	/* RFC 9293 3.7.1: none was named */
 #define TCP_MSS_V6		1220
 
-#define TCP_SACKED_MAX		6	/* ranges on the scoreboard */
+#define TCP_SACKED_FEW		6	/* ranges of any connection's own */
+#define TCP_SACKED_MAX		128	/* and of one that has a sheet */
+#define TCP_SHEETS		64	/* of them, per stack; bits of a word */
+#define TCP_SHEET_NONE		UINT8_MAX
 #define TCP_OOO_SEGS		64	/* pieces that came early, per stack */
 #define TCP_OOO_CONN		16	/* and of them per connection */
 #define TCP_OOO_BYTES		65536	/* in one piece */
@@ -107,6 +111,7 @@ enum tcp_recovery {
  * @recover:	@snd_max as recovery began: where it ends; and until more than
  *		that is acknowledged, duplicate ACKs may be echoes of it
  * @rtx_nxt:	Next byte to look at in recovery
+ * @again_nxt, @again_end, @again_mark: See tcp_again.c
  * @rtx_wnd:	How far beyond @snd_una to retransmit, without SACK
  * @acked:	Acknowledged, the owner has not been told yet
  * @cwnd, @ssthresh: See tcp_cong.c
@@ -118,9 +123,10 @@ enum tcp_recovery {
  * @fin_seq:	Where the guest's FIN stands, if @fin_seen
  * @mss:	Payload of a full segment to the guest, options allowed for
  * @mss_own:	What we announced
- * @sacked:	Scoreboard: sorted, disjoint, between @snd_una and @snd_max
  * @gather:	Where payload waits for the end of the batch, index + 1; 0 if
  *		none does
+ * @few:	Scoreboard while it is short, see tcp_sacked()
+ * @sheet:	Where it is otherwise, or TCP_SHEET_NONE
  * @ask_ms:	When the guest's first segment since our last came
  * @asked:	Segments with payload since then, saturated
  * @clean:	Exchanges in a row that a delayed ACK would have served
@@ -139,18 +145,19 @@ struct tcp {
 
 	uint32_t snd_una, snd_max, snd_wnd, snd_wl1, snd_wl2, snd_wnd_max;
 	uint32_t recover, rtx_nxt, rtx_wnd, rtt_seq, acked;
+	uint32_t again_nxt, again_end, again_mark;
 	uint32_t cwnd, ssthresh, sent_ms;
 	uint32_t srtt_us, rttvar_us, rto_ms;
 	uint32_t rcv_nxt, rcv_adv, rcv_acked, room_max, fin_seq;
 	uint32_t ts_recent, ts_recent_s, ts_off;
 	uint32_t rx_ms, challenge_ms, flush, ask_ms;
 	uint32_t ooo_seen[TCP_SACK_MAX];
-	struct tcp_range sacked[TCP_SACKED_MAX], twice;
+	struct tcp_range few[TCP_SACKED_FEW], twice;
 	uint16_t mss, mss_own;
 
 	uint8_t state, where, recovery;
 	uint8_t snd_shift, rcv_shift;
-	uint8_t retries, backoff, dupacks, nsacked;
+	uint8_t retries, backoff, dupacks, nsacked, sheet;
 	uint8_t ooo, nooo;
 	uint8_t asked, clean, gather;
 
@@ -174,7 +181,7 @@ struct tcp {
 	bool do_rtx : 1;	/* the timer fired while the link was full */
 };
 
-_Static_assert(sizeof(struct tcp) <= 360, "an idle flow stays below 1 KiB");
+_Static_assert(sizeof(struct tcp) <= 376, "an idle flow stays below 1 KiB");
 
 struct tcp_list {
 	struct tcp *head, *tail;
@@ -220,6 +227,8 @@ struct tcp_stack {
 	struct tcp_list dirty, embryo, time_wait, dead;
 	struct timer tw_timer;
 	struct tcp_ooo *ooo;
+	struct tcp_range *sheets;
+	uint64_t sheets_used;
 	struct tcp_dest dest[TCP_DELACK_DESTS];
 	struct tcp_gather gather[TCP_GATHER];
 	unsigned int gather_next;	/* whose turn it is to make room */
@@ -362,6 +371,21 @@ void tcp_rtt_of(struct tcp *c, const struct tcp_seg *s);
 
 /* tcp_sack.c */
 
+/** tcp_sheets_new() - Make room for long scoreboards; 0 or -ENOMEM */
+int tcp_sheets_new(struct tcp_stack *ts);
+void tcp_sheets_free(struct tcp_stack *ts);
+
+/**
+ * tcp_sacked() - The scoreboard: @nsacked ranges, sorted, disjoint, between
+ *		  @snd_una and @snd_max
+ *
+ * Return: borrowed until the scoreboard changes
+ */
+const struct tcp_range *tcp_sacked(const struct tcp *c);
+
+/** tcp_sack_clear() - Forget all of it */
+void tcp_sack_clear(struct tcp *c);
+
 /** tcp_sack_add() - A block that the guest reports; whether it is news */
 bool tcp_sack_add(struct tcp *c, struct tcp_range r);
 
@@ -381,6 +405,23 @@ uint32_t tcp_sack_limit(const struct tcp *c);
  */
 uint32_t tcp_sack_hole(const struct tcp *c, uint32_t seq, uint32_t limit,
 		       uint32_t *end);
+
+/* tcp_again.c */
+
+/** tcp_again_start() - Recovery begins: nothing was sent again so far */
+void tcp_again_start(struct tcp *c);
+
+/** tcp_again_sent() - Holes were sent, as far as it goes; @all of a second look */
+void tcp_again_sent(struct tcp *c, bool all);
+
+/** tcp_again_look() - SACK came: look at the holes once more if it tells so */
+void tcp_again_look(struct tcp *c);
+
+/** tcp_again_ns() - When to look if nothing comes; 0 if that is a timeout */
+uint64_t tcp_again_ns(const struct tcp *c);
+
+/** tcp_again_all() - Nothing came: what was sent again is lost */
+void tcp_again_all(struct tcp *c);
 
 /* tcp_cong.c */
 

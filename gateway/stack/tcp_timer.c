@@ -46,7 +46,10 @@ void tcp_timer_relax(struct tcp *c)
 static uint64_t rto_ns(const struct tcp *c)
 {
 	uint64_t ms = (uint64_t)c->rto_ms << MIN(c->backoff, 16);
+	uint64_t early_ns = tcp_again_ns(c);
 
+	if (early_ns)
+		return MIN(early_ns, ms * NS_PER_MS);
 	return MIN(ms, TCP_RTO_MAX_MS) * NS_PER_MS;
 }
 
@@ -79,7 +82,7 @@ void tcp_persist_start(struct tcp *c)
 void tcp_recover(struct tcp *c, enum tcp_recovery how)
 {
 	if (how == TCP_RECOVERY_RTO)
-		c->nsacked = 0;	/* the guest may have dropped it, RFC 2018 8 */
+		tcp_sack_clear(c);	/* it may have dropped it, RFC 2018 8 */
 	else
 		count_inc(tcp_fast_retransmits);
 	tcp_cong_loss(c, how);
@@ -87,9 +90,12 @@ void tcp_recover(struct tcp *c, enum tcp_recovery how)
 	c->recover = c->snd_max;
 	c->rtx_nxt = c->snd_una;
 	c->rtx_wnd = c->mss;
+	tcp_again_start(c);
 	c->dupacks = 0;
 	c->timing = false;
 	c->rexmitted = true;
+	if (tcp_again_ns(c))
+		tcp_rto_restart(c);
 	tcp_dirty(c);
 }
 
@@ -144,6 +150,9 @@ static void send_again(struct tcp *c)
  */
 static void on_rtx(struct tcp *c)
 {
+	bool early = !c->probing && tcp_again_ns(c);
+
+
 	if (c->ts->blocked) {
 		c->rtx_due = 0;
 		c->do_rtx = true;
@@ -153,6 +162,11 @@ static void on_rtx(struct tcp *c)
 	if (!try_again(c, max_retries(c)))
 		return;
 	c->backoff += c->backoff < UINT8_MAX;
+	if (early) {
+		c->rtx_due = tcp_now(c->ts) + rto_ns(c);
+		tcp_again_all(c);
+		return;
+	}
 	send_again(c);
 }
 

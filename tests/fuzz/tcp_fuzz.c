@@ -279,6 +279,7 @@ static void link_step(uint8_t what)
 static void check_one(void *arg, struct tcp *c)
 {
 	unsigned int *pieces = arg;
+	const struct tcp_range *r = tcp_sacked(c);
 	uint32_t at = c->snd_una;
 
 	*pieces += c->nooo;
@@ -289,9 +290,9 @@ static void check_one(void *arg, struct tcp *c)
 	ASSERT(c->nooo <= TCP_OOO_CONN);
 	ASSERT(!c->nooo == (c->ooo == TCP_OOO_NONE));
 	for (unsigned int i = 0; i < c->nsacked; i++) {
-		ASSERT(seq_le(at, c->sacked[i].start));
-		ASSERT(seq_lt(c->sacked[i].start, c->sacked[i].end));
-		at = c->sacked[i].end;
+		ASSERT(seq_le(at, r[i].start));
+		ASSERT(seq_lt(r[i].start, r[i].end));
+		at = r[i].end;
 	}
 	ASSERT(seq_le(at, c->snd_max));
 	ASSERT(!c->rtx_due || timer_armed(&c->timer));
