@@ -32,6 +32,7 @@
 /* Little, so that RUN_MS is about what was sent and not about a buffer */
 #define UNSENT_BYTES	(128 * 1024)
 #define SILENCE_MS	30000		/* for a connection, and its first byte */
+#define LINGER_MS	1000	/* for the news that the receiver has closed */
 
 struct order {
 	uint64_t seed;
@@ -138,7 +139,7 @@ static void send_stream(int fd, const struct order *o)
 		}
 	}
 	shutdown(fd, SHUT_WR);
-	linger(fd, o->drain_ms + SILENCE_MS);
+	linger(fd, o->drain_ms + LINGER_MS);
 	printf("sent=%lld\n", (long long)sent);
 }
 
