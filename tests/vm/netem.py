@@ -35,6 +35,8 @@ CELLS = {f"l{loss}d{delay}": f"delay {delay}ms loss {loss}%"
 CELLS |= {"reorder": "delay 20ms reorder 25%",
           "duplicate": "delay 20ms duplicate 5%",
           "corrupt": "delay 20ms corrupt 0.1%"}
+# For a test that cannot wait for one in a thousand
+DAMAGE = "damage"
 WAYS = ("up", "down")
 PEERS = vm.BUILD / "peers/root"
 BOOT_S = 60             # for a guest with all its gateways to stand
@@ -76,11 +78,12 @@ class Cell:
 
     def lines(self, columns):
         columns = self.columns or columns
-        if self.name == "corrupt":
+        if self.name in ("corrupt", DAMAGE):
             columns = ["ours-bare" if c == "ours" else c for c in columns
                        if c != "ours-reno"]
+        netem = CELLS.get(self.name, "corrupt 3%")
         return [f"{self.name} {','.join(WAYS)} {','.join(columns)} "
-                f"{self.run_ms} {self.drain_ms} {CELLS[self.name]}\n"
+                f"{self.run_ms} {self.drain_ms} {netem}\n"
                 ] * self.repeat
 
 

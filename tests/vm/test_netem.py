@@ -11,7 +11,8 @@ CELLS = [netem.Cell("l1d20", 2000, 1000, repeat=3),
          netem.Cell("l5d100", 2000, 1000, columns=OURS),
          netem.Cell("reorder", 1200, 800, columns=OURS),
          netem.Cell("duplicate", 1200, 800, columns=OURS),
-         netem.Cell("corrupt", 1500, 1000, columns=OURS)]
+         netem.Cell("corrupt", 1500, 1000, columns=OURS),
+         netem.Cell(netem.DAMAGE, 1000, 500, columns=OURS)]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_bytes(run, cell, way):
 def test_damage_is_seen(run):
     """Both receivers refused segments by their checksum"""
     guest = [int(s.keys["csum_errors"]) for s in run.streams
-             if s.column == "ours-bare"]
+             if s.cell == netem.DAMAGE]
     assert guest[-1] > 0
     assert "drop_tcp_csum: " in run.logs["ours-bare"]
 

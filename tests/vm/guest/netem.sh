@@ -16,7 +16,7 @@
 . /etc/msb/lib.sh
 
 SERVER=10.9.0.2
-PORT=7000
+port=7000
 QUEUE=20000		# packets: more than any window here
 
 # busybox's shell takes its own applets before those in PATH
@@ -152,7 +152,7 @@ one_piece()
 
 listening()
 {
-	in_ns net netstat -ltn | grep -q ":$PORT"
+	in_ns net netstat -ltn | grep -q ":$port "
 }
 
 # ticks: of the processor, those in all and those of idleness
@@ -165,18 +165,17 @@ ticks()
 # stream COLUMN WAY RUN_MS DRAIN_MS: print what both ends have to say
 stream()
 {
-	seed=$((seed + 1))
 	case $2 in
 	up) far=recv near=send ;;
 	down) far=send near=recv ;;
 	esac
-	in_ns net netem_stream $far listen $PORT $seed "$3" "$4" \
-		>/tmp/far.out 2>&1 &
+	nsenter --net=/run/netns/net netem_stream $far listen $port $seed \
+		"$3" "$4" >/tmp/far.out 2>&1 &
 	far_pid=$!
-	until_ok 5 listening
+	until_ok 20 listening
 	r=0
 	before=$(ticks)
-	in_ns "$1" timeout 90 netem_stream $near $SERVER $PORT $seed "$3" \
+	in_ns "$1" timeout 90 netem_stream $near $SERVER $port $seed "$3" \
 		"$4" >/tmp/near.out 2>&1 || r=$?
 	busy=$(echo "$before $(ticks)" | awk '$3 > $1 {
 		printf "%d", 100 - 100 * ($4 - $2) / ($3 - $1) }')
@@ -209,6 +208,9 @@ while read -r cell ways columns run_ms drain_ms netem; do
 			esac
 			# shellcheck disable=SC2086 # a list of words
 			shape "$c" $netem
+			# What a stream that failed has left is at another port
+			port=$((port + 1))
+			seed=$((seed + 1))
 			echo "@netem|$cell $way $c $(stream "$c" "$way" \
 				"$run_ms" "$drain_ms")" \
 				"csum_errors=$(csum_errors "$c")"
