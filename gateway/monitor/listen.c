@@ -1,10 +1,13 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/vm_sockets.h>
@@ -12,7 +15,34 @@
 #include "base/fd.h"
 #include "gateway/monitor/listen.h"
 
-#define BACKLOG	8
+#define BACKLOG		8
+#define LOCK_TRIES	200	/* 10 ms each; those before us need less than one */
+
+/*
+ * Between looking whether a socket is stale and listening in its place nobody else
+ * may do the same.  A lock on the directory leaves no file behind; but somebody
+ * may hold one there for reasons of his own, and then we go on without.
+ *
+ * Return: descriptor that holds the lock, -1 if there is none
+ */
+static int lock_dir(const char *path)
+{
+	const struct timespec pause = { .tv_nsec = 10000000 };
+	char dir[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 1];
+	const char *slash = strrchr(path, '/');
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 1,
+		 slash ? path : ".");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; fd >= 0 && i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+	fd_close(&fd);
+	return -1;
+}
 
 /* Whether somebody listens on the socket at @a; perhaps with a full backlog */
 static int answers(const struct sockaddr_un *a)
@@ -69,11 +99,38 @@ static int set_group(const char *path, const char *group, char *err,
 	return 0;
 }
 
+/* With the lock held: in place of a stale one, if need be */
+static int take_place(const struct sockaddr_un *a, const char *group, char *err,
+		      size_t size)
+{
+	mode_t old;
+	int fd, rc;
+
+	rc = clear_stale(a, err, size);
+	if (rc < 0)
+		return rc;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	old = umask(0177);	/* 0600 from the first moment on */
+	rc = bind(fd, (const struct sockaddr *)a, sizeof(*a)) < 0 ? -errno : 0;
+	umask(old);
+	if (rc == 0) {
+		rc = set_group(a->sun_path, group, err, size);
+		if (rc == 0 && listen(fd, BACKLOG) < 0)
+			rc = -errno;
+		if (rc == 0)
+			return fd;
+		unlink(a->sun_path);
+	}
+	fd_close(&fd);
+	return rc;
+}
+
 int listen_unix(const char *path, const char *group, char *err, size_t size)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	mode_t old;
-	int fd, rc;
+	int lock, rc;
 
 	if (strlen(path) >= sizeof(a.sun_path)) {
 		snprintf(err, size, "%s: the path is longer than 107 bytes",
@@ -86,26 +143,10 @@ int listen_unix(const char *path, const char *group, char *err, size_t size)
 	}
 	memcpy(a.sun_path, path, strlen(path) + 1);
 	err[0] = '\0';
-	rc = clear_stale(&a, err, size);
-	if (rc < 0)
-		goto fail;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0) {
-		rc = -errno;
-		goto fail;
-	}
-	old = umask(0177);	/* 0600 from the first moment on */
-	rc = bind(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 ? -errno : 0;
-	umask(old);
-	if (rc == 0)
-		rc = set_group(path, group, err, size);
-	if (rc == 0 && listen(fd, BACKLOG) < 0)
-		rc = -errno;
-	if (rc == 0)
-		return fd;
-	fd_close(&fd);
-fail:
-	if (!err[0])
+	lock = lock_dir(path);
+	rc = take_place(&a, group, err, size);
+	fd_close(&lock);
+	if (rc < 0 && !err[0])
 		snprintf(err, size, "%s: %s%s", path, strerror(-rc),
 			 rc == -ENOENT ? "; the directory must exist" : "");
 	return rc;

@@ -13,7 +13,8 @@
  * @err:	Says what is wrong and what would help
  *
  * A stale socket is removed only if nobody answers on it; another kind of file
- * never is.
+ * never is.  Of several that start at once one gets the place: they take turns, by
+ * flock() on the directory, and wait for it two seconds at most.
  *
  * Return: descriptor, non-blocking and close-on-exec, owned by the caller;
  *	   -errno with @err set

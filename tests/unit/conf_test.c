@@ -6,7 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -372,6 +375,67 @@ static void resolv_conf(void **state)
 	assert_int_equal(monitor_resolv(path, &d), -ENOENT);
 }
 
+/* One of the racers: 0 if it has the place, and still has it when all have run */
+static int racer(const char *path, int go, int over)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	char err[256], c;
+	int fd, s, rc;
+
+	if (read(go, &c, 1) != 0)
+		return 1;
+	fd = listen_unix(path, NULL, err, sizeof(err));
+	if (fd < 0)
+		return fd == -EADDRINUSE ? 2 : 3;
+	if (read(over, &c, 1) != 1)
+		return 4;
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	s = socket(AF_UNIX, SOCK_STREAM, 0);
+	rc = connect(s, (const struct sockaddr *)&a, sizeof(a));
+	return rc < 0 || accept(fd, NULL, NULL) < 0 ? 5 : 0;
+}
+
+#define RACERS	8
+
+/* Several start at once in the place of a stale one: one wins, and can be reached */
+static void race_for_a_stale_socket(void **state)
+{
+	char dir[] = "/tmp/msb-listen-XXXXXX", path[64], err[256];
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/s", dir);
+	for (int round = 0; round < 40; round++) {
+		int go[2], over[2], status;
+
+		close(listen_unix(path, NULL, err, sizeof(err)));
+		assert_int_equal(pipe(go), 0);
+		assert_int_equal(pipe(over), 0);
+		for (int i = 0; i < RACERS; i++) {
+			if (fork())
+				continue;
+			alarm(5);	/* else two winners wait for ever */
+			close(go[1]);
+			close(over[1]);
+			_exit(racer(path, go[0], over[0]));
+		}
+		close(go[1]);
+		close(over[0]);
+		for (int i = 1; i < RACERS; i++) {
+			/* the losers end by themselves, a winner does not */
+			assert_true(waitpid(-1, &status, 0) > 0);
+			assert_int_equal(WEXITSTATUS(status), 2);
+		}
+		assert_int_equal(write(over[1], "x", 1), 1);
+		assert_true(waitpid(-1, &status, 0) > 0);
+		assert_int_equal(status, 0);
+		close(go[0]);
+		close(over[1]);
+	}
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);	/* and no other file is there */
+}
+
 static void listening_sockets(void **state)
 {
 	char dir[] = "/tmp/msb-listen-XXXXXX", path[64], err[256];
@@ -404,8 +468,8 @@ static void listening_sockets(void **state)
 	unlink(path);
 	assert_int_equal(listen_unix(path, "no-such-group", err, sizeof(err)),
 			 -ENOENT);
-	unlink(path);
-	rmdir(dir);
+	assert_int_equal(access(path, F_OK), -1);	/* nothing is left over */
+	assert_int_equal(rmdir(dir), 0);
 	assert_int_equal(listen_unix(path, NULL, err, sizeof(err)), -ENOENT);
 	assert_non_null(strstr(err, "directory"));
 }
@@ -445,6 +509,7 @@ int conf_test(void)
 		cmocka_unit_test(tokens_in_files),
 		cmocka_unit_test(resolv_conf),
 		cmocka_unit_test(listening_sockets),
+		cmocka_unit_test(race_for_a_stale_socket),
 	};
 
 	return cmocka_run_group_tests_name("conf", tests, NULL, NULL);
