@@ -56,11 +56,12 @@ static double now(void)
 
 /* --- modes ----------------------------------------------------------------- */
 
-/* Bytes that are still to be sent; a job that is limited by time sees no end */
+/* Bytes that are still to be sent, some of them once more; without a limit but
+ * time there is no end until then */
 static uint64_t still(const struct job *j, const struct vf_net *n, double end)
 {
 	if (!j->frames)
-		return now() < end ? n->seg * 128 : 0;
+		return now() < end ? n->seg * 128 : n->most - n->sent;
 	return j->frames * n->seg - n->sent;
 }
 
@@ -74,7 +75,7 @@ static void run_up(const struct job *j, struct vf_net *n, double end)
 			left = still(j, n, end);
 		vf_net_step(n, n->udp);
 	} while (left || (n->udp ? n->dev.nfree < VF_NUM :
-				   n->acked < n->sent));
+				   n->acked < n->most));
 }
 
 static void run_down(const struct job *j, struct vf_net *n, double end)
@@ -119,7 +120,8 @@ static void report(const struct job *j, const struct vf_net *n,
 	uint64_t bytes = j->mode == VF_MODE_DOWN ? n->got :
 			 j->mode == VF_MODE_UDP ? sh->bytes : n->acked;
 	uint64_t frames = j->mode == VF_MODE_DOWN ? n->frames_in :
-			  j->mode == VF_MODE_UDP ? sh->reads : n->frames_out;
+			  j->mode == VF_MODE_UDP ? sh->reads :
+			  n->acked / n->seg;	/* not what was sent twice */
 	uint64_t bad = n->bad + sh->bad;
 
 	qsort(rtt_us, nrtt, sizeof(rtt_us[0]), by_value);
@@ -251,7 +253,7 @@ int main(int argc, char **argv)
 	else
 		run_up(&j, &n, start + j.secs);
 	start = now() - start;
-	vf_server_stop(&server, n.sent);
+	vf_server_stop(&server, n.most);
 	report(&j, &n, sh, start);
 	free(pattern);
 	return 0;

@@ -29,6 +29,7 @@ from place import lab
 COLUMN = "ours"
 TOOLS = lab.BUILD / "bench"
 TOP = 15
+TRIES = 3
 
 # Name, what vufront is asked, {row: field of its answer}
 FLOWS = [
@@ -111,8 +112,9 @@ def flows(ns, tmp, log, secs, rounds):
         for name, argv, _ in FLOWS:
             j = one_flow(ns, tmp, argv, secs)
             got[name].append(j)
+            again = f", went back {j['again']} times" if j["again"] else ""
             log(f"vhost-user {n + 1}/{rounds} {name}: {j['gbps']:.3g} Gbit/s, "
-                f"{j['frames_per_s']:.0f} frames/s")
+                f"{j['frames_per_s']:.0f} frames/s{again}")
     return {row: {COLUMN: statistics.median(j[key] for j in got[name])}
             for name, _, fields in FLOWS for row, key in fields.items()}
 
@@ -146,7 +148,7 @@ def packet_process(tmp):
 
 
 def counted(ns, argv, frames):
-    """Of a run: frames, {function: instructions}."""
+    """Of a run: what vufront said, frames, {function: instructions}."""
     with tempfile.TemporaryDirectory(prefix="msb-vu-") as tmp:
         with gateway(ns, tmp, "valgrind", "--tool=callgrind",
                      "--trace-children=yes",
@@ -155,14 +157,25 @@ def counted(ns, argv, frames):
                      env={"LD_PRELOAD": str(TOOLS / "vg_exec.so")}
                      ) as (_, sock):
             j = vufront(ns, sock, *argv, "-n", frames, timeout=300)
-        assert j["again"] == 0, f"{argv}: {j['again']} retransmissions"
         # What was lost behind the gateway went through it all the same
-        return j["sent"] or j["frames"], functions(packet_process(tmp))
+        return j, j["sent"] or j["frames"], functions(packet_process(tmp))
+
+
+def clean(ns, argv, frames):
+    """As counted(), of a run in which nothing was sent twice.
+
+    On a machine that is busy for a second a timer fires: that run is no measure.
+    """
+    for _ in range(TRIES):
+        j, n, functions_of = counted(ns, argv, frames)
+        if not j["again"]:
+            return n, functions_of
+    raise AssertionError(f"{argv}: {j['again']} retransmissions")
 
 
 def instructions(ns, row, argv, frames):
-    one, few = counted(ns, argv, frames)
-    two, many = counted(ns, argv, 2 * frames)
+    one, few = clean(ns, argv, frames)
+    two, many = clean(ns, argv, 2 * frames)
     many.subtract(few)
     per = 1 / (two - one)
     total = sum(many.values()) * per

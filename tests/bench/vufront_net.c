@@ -196,6 +196,7 @@ size_t vf_net_send(struct vf_net *n, uint64_t max)
 		used += put_data(n, rec + used, slot, len);
 		n->nxt += (uint32_t)len;
 		n->sent += len;
+		n->most = MAX(n->most, n->sent);
 		all += len;
 		n->frames_out++;
 	}
@@ -216,6 +217,7 @@ static void go_back(struct vf_net *n)
 	n->sent -= n->nxt - n->una;
 	n->nxt = n->una;
 	n->dups = 0;
+	n->recover = n->most;
 	n->again++;
 }
 
@@ -224,12 +226,17 @@ static void tcp_acked(struct vf_net *n, const struct tcp_hdr *h, size_t len)
 	uint32_t news = h->ack - n->una;
 	uint32_t wnd = (uint32_t)h->wnd << n->wscale;
 
-	if (news && (int32_t)news > 0 && (int32_t)(h->ack - n->nxt) <= 0) {
+	if (news && news <= n->most - n->acked) {
 		n->una = h->ack;
 		n->acked += news;
 		n->dups = 0;
+		if (n->acked > n->sent) {	/* of before we went back */
+			n->sent = n->acked;
+			n->nxt = n->una;
+		}
 	} else if (!news && !len && wnd == n->wnd && n->nxt != n->una) {
-		if (++n->dups == 3)
+		/* What we send again is answered by duplicates, too */
+		if (++n->dups == 3 && n->acked >= n->recover)
 			go_back(n);
 	}
 	n->wnd = wnd;
@@ -243,12 +250,14 @@ static bool tcp_segment(struct vf_net *n, const struct tcp_hdr *h, size_t len)
 		    h->flags);
 	n->tsecr = h->opt.tsval;
 	if (h->flags & TCP_FLAG_SYN) {
+		n->ack_due = true;
+		if (n->estab)
+			return false;
 		n->estab = true;
 		n->rcv_nxt = h->seq + 1;
 		n->una = n->nxt = ISS + 1;
 		n->wscale = h->opt.wscale;
 		n->wnd = h->wnd;
-		n->ack_due = true;
 		return false;
 	}
 	tcp_acked(n, h, len);
@@ -394,6 +403,8 @@ void vf_net_step(struct vf_net *n, bool tx)
 		    (unsigned long long)n->sent, (unsigned long long)n->acked,
 		    (unsigned long long)n->got, n->wnd,
 		    vf_dev_credit(&n->dev), n->dev.nfree);
+	if (n->up && !n->udp && !n->estab)
+		send_control(n, TCP_FLAG_SYN, ISS);
 	go_back(n);
 }
 

@@ -30,10 +30,12 @@
  * @check:	Compare what comes
  * @up:		The hello was answered
  * @estab:	The gateway has accepted the connection
+ * @sent:	Bytes of ours up to where we are; going back lowers it, and @most
+ *		says how far we have been
  * @acked:	Bytes of ours that the gateway has acknowledged
  * @got:	Bytes that have come
  * @bad:	Frames that held something else than the pattern
- * @frames_out:	Those with payload
+ * @frames_out:	Those with payload, each as often as it was sent
  * @again:	Times that we went back
  */
 struct vf_net {
@@ -50,7 +52,8 @@ struct vf_net {
 	uint8_t wscale;
 	unsigned int dups;
 	bool ack_due;
-	uint64_t acked, sent, got;
+	uint64_t recover;		/* @most when we went back last */
+	uint64_t acked, sent, most, got;
 	uint64_t frames_out, frames_in, again, bad;
 
 	/* the record that is coming in */

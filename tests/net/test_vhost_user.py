@@ -21,12 +21,13 @@ def ns():
 
 
 @pytest.fixture
-def device(ns, tmp_path):
+def device(ns, tmp_path, request):
     """A gateway for one VMM: runs vufront, and returns what it says."""
     log = lab.Log(tmp_path / "log")
     proc = ns.popen(lab.GATEWAY, "run", "--vhost-user", tmp_path / "sock",
                     "--ipv4", "on", "--ipv6", "off", "--net", "all",
-                    stdin=subprocess.DEVNULL, stdout=log.file, stderr=log.file)
+                    *getattr(request, "param", ()), stdin=subprocess.DEVNULL,
+                    stdout=log.file, stderr=log.file)
 
     def run(mode, *args):
         out = subprocess.run(
@@ -68,3 +69,19 @@ def test_udp(device):
     assert j["bad"] == 0
     assert 0 < j["frames"] <= 5000
     assert j["bytes"] == j["frames"] * 64
+
+
+@pytest.mark.parametrize("device", [("--fault", f"seed={n},loss=1%,reorder=1%")
+                                    for n in range(1, 4)], indirect=True)
+@pytest.mark.parametrize("args", ["up -n 5000 -s 1448 -p 8", "up -t 1 -s 1448",
+                                  "down -n 300"])
+def test_loss(device, args):
+    """What is lost comes again, and is counted once."""
+    j = device(*args.split())
+    assert j["bad"] == 0
+    assert j["again"] > 0
+    if args.startswith("up"):
+        # Frames are those that arrived, however often they were sent
+        assert j["frames"] == j["bytes"] // 1448 < j["sent"]
+    if "-n 5000" in args:
+        assert j["bytes"] == 5000 * 1448
