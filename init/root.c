@@ -1,5 +1,5 @@
 #include <errno.h>
-#include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "init/diskfs.h"
 #include "init/root.h"
 #include "init/spawn.h"
 #include "init/sys.h"
@@ -14,8 +15,8 @@
 
 #define NEW_ROOT	"/newroot"
 #define OWN_PATH	"/sbin/msb-init"
-#define WAIT_MS		2000
-#define POLL_MS		5
+#define LAYERS		"/run/msb/root"
+#define LOWER		LAYERS "/lower"
 
 /* Mounts that go along; what is mounted below them comes with them */
 static const char *const moved[] = { "/proc", "/sys", "/dev", "/run" };
@@ -66,60 +67,6 @@ bool root_wanted(const struct root *r)
 	return true;
 }
 
-/** wait_for() - Wait until a block device exists; 0, -ENODEV or -ENOTBLK */
-static int wait_for(const char *dev)
-{
-	struct stat st;
-
-	for (unsigned int ms = 0; ; ms += POLL_MS) {
-		if (sys_stat(dev, &st) == 0)
-			return S_ISBLK(st.st_mode) ? 0 : -ENOTBLK;
-		if (ms >= WAIT_MS)
-			return -ENODEV;
-		sys_sleep_ms(POLL_MS);
-	}
-}
-
-static int mount_as(const struct root *r, const char *type)
-{
-	return sys_mount(r->dev, NEW_ROOT, type, r->flags,
-			 r->data[0] ? r->data : NULL);
-}
-
-/**
- * mount_any() - Mount without knowing the type: ext4, then what the kernel has
- *
- * Return: 0; the errno of the last one that was not "wrong type" (-EINVAL), or
- *	   -EINVAL
- */
-static int mount_any(const struct root *r)
-{
-	char list[4096], type[32];
-	struct span rest, line;
-	int why = mount_as(r, "ext4");
-	int rc;
-
-	if (why == 0)
-		return 0;
-	if (sys_read_file("/proc/filesystems", list, sizeof(list)) < 0)
-		return why;
-	rest = span_str(list);
-	while (rest.len) {
-		line = span_cut(&rest, '\n', NULL);
-		if (span_starts(line, "nodev"))
-			continue;
-		if (span_copy(span_trim(line), type, sizeof(type)) < 0 ||
-		    !type[0] || strcmp(type, "ext4") == 0)
-			continue;
-		rc = mount_as(r, type);
-		if (rc == 0)
-			return 0;
-		if (rc != -EINVAL)
-			why = rc;
-	}
-	return why;
-}
-
 /** move_mounts() - Take the mounts along; one without a place there is shut */
 static void move_mounts(void)
 {
@@ -157,27 +104,119 @@ static int enter(const char **stage)
 
 int root_switch(const struct root *r)
 {
+	const struct diskfs f = { .dev = r->dev, .dir = NEW_ROOT,
+				   .type = r->type, .data = r->data,
+				   .flags = r->flags };
 	const char *stage = "wait";
-	int rc = wait_for(r->dev);
+	int rc = diskfs_wait(r->dev);
 
 	if (rc == 0) {
 		stage = "mount";
 		sys_mkdir(NEW_ROOT, 0755);
-		rc = r->type[0] ? mount_as(r, r->type) : mount_any(r);
-		/* A read-only device can still be a root */
-		if ((rc == -EROFS || rc == -EACCES) && !r->flags) {
-			struct root ro = *r;
-
-			ro.flags = MS_RDONLY;
-			rc = r->type[0] ? mount_as(&ro, r->type) :
-			     mount_any(&ro);
-		}
+		rc = diskfs_mount(&f);
 	}
-	if (rc == 0)
+	if (rc >= 0)
 		rc = enter(&stage);
 	if (rc < 0) {
 		sys_chdir("/");
 		log_err("root: %s: %s: %s", r->dev, stage, strerror(-rc));
+	}
+	return rc;
+}
+
+/* --- assembled ------------------------------------------------------------ */
+
+/** mount_part() - Wait for one device of MSB_BLOCK_ROOT and mount it */
+static int mount_part(struct span device, struct span fstype, const char *dir,
+		      unsigned long flags)
+{
+	char dev[PATH_MAX], type[32];
+	const struct diskfs f = { .dev = dev, .dir = dir, .type = type,
+				   .data = "", .flags = flags };
+	int rc = span_copy(device, dev, sizeof(dev));
+
+	if (rc == 0)
+		rc = span_copy(fstype, type, sizeof(type));
+	if (rc == 0)
+		rc = diskfs_wait(dev);
+	if (rc == 0)
+		rc = diskfs_mount(&f);
+	if (rc < 0)
+		log_err("root: %s: %s", dev, strerror(-rc));
+	return rc;
+}
+
+/** mount_upper() - The writable layer: a disk, or a tmpfs */
+static int mount_upper(const struct blockroot *b)
+{
+	char data[64] = "mode=755";
+	int rc;
+
+	if (b->upper.len) {
+		rc = mount_part(b->upper, b->fstype, ROOT_UPPER, 0);
+		if (rc > 0)
+			log_err("root: the upper layer is read-only");
+		return rc > 0 ? -EROFS : rc;
+	}
+	if (b->size_mib)
+		snprintf(data, sizeof(data), "size=%um,mode=755", b->size_mib);
+	rc = sys_mount("tmpfs", ROOT_UPPER, "tmpfs", 0, data);
+	if (rc < 0)
+		log_err("root: the upper layer: %s", strerror(-rc));
+	return rc;
+}
+
+/**
+ * mount_layers() - An overlay of the layers
+ *
+ * They lie in a directory that only root may look into.  /run goes along to the
+ * new root and takes them with it: the shutdown finds the upper one there.
+ */
+static int mount_layers(const struct blockroot *b)
+{
+	int rc;
+
+	sys_mkdir("/run/msb", 0755);
+	sys_mkdir(LAYERS, 0700);
+	sys_mkdir(LOWER, 0755);
+	sys_mkdir(ROOT_UPPER, 0755);
+	rc = mount_part(b->lower, span_str(NULL), LOWER, MS_RDONLY);
+	if (rc == 0)
+		rc = mount_upper(b);
+	if (rc < 0)
+		return rc;
+	sys_mkdir(ROOT_UPPER "/upper", 0755);
+	sys_mkdir(ROOT_UPPER "/work", 0755);
+	rc = sys_mount("overlay", NEW_ROOT, "overlay", 0,
+		       "lowerdir=" LOWER ",upperdir=" ROOT_UPPER "/upper,"
+		       "workdir=" ROOT_UPPER "/work");
+	if (rc < 0)
+		log_err("root: overlay: %s", strerror(-rc));
+	return rc;
+}
+
+int root_assemble(const struct blockroot *b)
+{
+	const char *stage;
+	int rc;
+
+	sys_mkdir(NEW_ROOT, 0755);
+	if (b->kind == BLOCKROOT_LAYERS) {
+		rc = mount_layers(b);
+		/* In this order: the lower one may be busy otherwise */
+		if (rc < 0) {
+			sys_umount(ROOT_UPPER, MNT_DETACH);
+			sys_umount(LOWER, MNT_DETACH);
+		}
+	} else {
+		rc = mount_part(b->device, b->fstype, NEW_ROOT, 0);
+	}
+	if (rc < 0)
+		return rc;
+	rc = enter(&stage);
+	if (rc < 0) {
+		sys_chdir("/");
+		log_err("root: %s: %s", stage, strerror(-rc));
 	}
 	return rc;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "base/span.h"
+#include "init/blockroot.h"
 
 /*
  * root - from the initramfs to the real root
@@ -46,6 +47,16 @@ bool root_wanted(const struct root *r);
  * Return: 0; -errno, reported
  */
 int root_switch(const struct root *r);
+
+#define ROOT_UPPER	"/run/msb/root/upper"
+
+/**
+ * root_assemble() - Make the root that MSB_BLOCK_ROOT describes, and make it ours
+ *
+ * Otherwise like root_switch().  The writable layer stays visible at ROOT_UPPER,
+ * for root only.
+ */
+int root_assemble(const struct blockroot *b);
 
 /**
  * root_init() - The program that goes on as PID 1, below the new root

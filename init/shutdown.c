@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "init/mtab.h"
+#include "init/root.h"
 #include "init/shutdown.h"
 #include "init/sys.h"
 
@@ -54,6 +55,7 @@ static int drop(struct span line)
 {
 	char path[PATH_MAX];
 	struct mtab m;
+	bool stays;
 	int rc;
 
 	if (!mtab_parse(line, &m) || shutdown_pseudo(m.type))
@@ -61,10 +63,14 @@ static int drop(struct span line)
 	rc = mtab_path(m.target, path, sizeof(path));
 	if (rc < 0)
 		return rc;
-	/* "Unmounting" the root makes it read-only, once */
-	if (strcmp(path, "/") == 0 && mtab_has(&m, "ro"))
+	/*
+	 * "Unmounting" the root makes it read-only, once.  An overlay holds its
+	 * upper layer: without its path it could not be made read-only
+	 */
+	stays = strcmp(path, ROOT_UPPER) == 0;
+	if ((stays || strcmp(path, "/") == 0) && mtab_has(&m, "ro"))
 		return 0;
-	if (sys_umount(path, UMOUNT_NOFOLLOW) == 0)
+	if (!stays && sys_umount(path, UMOUNT_NOFOLLOW) == 0)
 		return 1;
 	if (mtab_has(&m, "ro"))
 		return 0;

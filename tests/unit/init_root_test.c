@@ -86,7 +86,7 @@ static void test_switch(void **state)
 	assert_int_equal(root_switch(&r), 0);
 	assert_string_equal(fake_calls(),
 		"mkdir /newroot 755\n"
-		"mount /dev/vda /newroot ext4 1 -\n"
+		"mount /dev/vda /newroot ext4 8001 -\n"
 		"chdir /newroot\n"
 		"mkdir /newroot/proc 755\nmount /proc /newroot/proc - 2000 -\n"
 		"mkdir /newroot/sys 755\nmount /sys /newroot/sys - 2000 -\n"
@@ -111,15 +111,17 @@ static void test_types(void **state)
 	assert_int_equal(root_switch(&r), 0);
 	calls = fake_calls();
 	assert_non_null(strstr(calls,
-		"mount /dev/vda /newroot ext4 0 noatime\n"
-		"mount /dev/vda /newroot xfs 0 noatime\n"
-		"mount /dev/vda /newroot squashfs 0 noatime\nchdir"));
+		"mount /dev/vda /newroot ext4 8000 noatime\n"
+		"mount /dev/vda /newroot squashfs 8000 noatime\nchdir"));
 
 	/* A read-only disk is mounted read-only */
-	fake_fail("mount /dev/vda /newroot squashfs 0", -EROFS);
+	fake_fail("mount /dev/vda /newroot squashfs 8000", -EROFS);
+	fake_fail("mount /dev/vda /newroot erofs", -ENODEV);
+	fake_fail("mount /dev/vda /newroot btrfs", -ENODEV);
+	fake_fail("mount /dev/vda /newroot vfat", -ENODEV);
 	assert_int_equal(root_switch(&r), 0);
 	assert_non_null(strstr(fake_calls(),
-			       "mount /dev/vda /newroot squashfs 1 noatime\n"));
+			"mount /dev/vda /newroot squashfs 8001 noatime\n"));
 	assert_string_equal(fake_logged(), "");
 }
 
@@ -155,6 +157,107 @@ static void test_failures(void **state)
 	}
 }
 
+#define DIRS	"mkdir /newroot 755\nmkdir /run/msb 755\n"		\
+		"mkdir /run/msb/root 700\nmkdir /run/msb/root/lower 755\n" \
+		"mkdir /run/msb/root/upper 755\n"
+#define OVERLAY	"mkdir /run/msb/root/upper/upper 755\n"			\
+		"mkdir /run/msb/root/upper/work 755\n"			\
+		"mount overlay /newroot overlay 0 lowerdir=/run/msb/root/lower," \
+		"upperdir=/run/msb/root/upper/upper,"			\
+		"workdir=/run/msb/root/upper/work\nchdir /newroot\n"
+
+static int assemble(const char *value)
+{
+	struct blockroot b;
+	struct env_err err;
+
+	fake_file("/dev/vda", S_IFBLK, NULL);
+	fake_file("/dev/vdb", S_IFBLK, NULL);
+	fake_file("/proc/filesystems", S_IFREG, "\terofs\n");
+	assert_int_equal(blockroot_parse(value, &b, &err), 1);
+	return root_assemble(&b);
+}
+
+static void test_assemble(void **state)
+{
+	static const struct {
+		const char *value, *calls;
+	} cases[] = {
+		{ "kind=disk-image,device=/dev/vda,fstype=xfs",
+		  "mkdir /newroot 755\nmount /dev/vda /newroot xfs 0 -\n"
+		  "chdir /newroot\n" },
+		{ "kind=disk-image,device=/dev/vda",
+		  "mkdir /newroot 755\nmount /dev/vda /newroot erofs 8000 -\n"
+		  "chdir /newroot\n" },
+		{ "kind=oci-erofs,lower=/dev/vda,upper=/dev/vdb,"
+		  "upper_fstype=ext4",
+		  DIRS "mount /dev/vda /run/msb/root/lower erofs 8001 -\n"
+		  "mount /dev/vdb /run/msb/root/upper ext4 0 -\n" OVERLAY },
+		{ "kind=oci-erofs,lower=/dev/vda,upper=tmpfs",
+		  DIRS "mount /dev/vda /run/msb/root/lower erofs 8001 -\n"
+		  "mount tmpfs /run/msb/root/upper tmpfs 0 mode=755\n"
+		  OVERLAY },
+		{ "kind=oci-erofs,lower=/dev/vda,upper=tmpfs,"
+		  "upper_size_mib=64",
+		  DIRS "mount /dev/vda /run/msb/root/lower erofs 8001 -\n"
+		  "mount tmpfs /run/msb/root/upper tmpfs 0 size=64m,mode=755\n"
+		  OVERLAY },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *calls;
+
+		fake_reset();
+		assert_int_equal(assemble(cases[i].value), 0);
+		calls = fake_calls();
+		assert_int_equal(strncmp(calls, cases[i].calls,
+					 strlen(cases[i].calls)), 0);
+		assert_non_null(strstr(calls, "mount . / - 2000 -\nchroot .\n"
+				       "chdir /\n"));
+		assert_string_equal(fake_logged(), "");
+	}
+}
+
+static void test_assemble_fails(void **state)
+{
+	static const char layers[] = "kind=oci-erofs,lower=/dev/vda,"
+				     "upper=/dev/vdb,upper_fstype=ext4";
+	static const struct {
+		const char *value, *fail;
+		int rc, want;
+		const char *said;
+	} cases[] = {
+		{ "kind=disk-image,device=/dev/vdx", "-", 0, -ENODEV,
+		  "root: /dev/vdx: No such device" },
+		{ "kind=disk-image,device=/dev/vda", "mount /dev/vda", -EIO,
+		  -EIO, "root: /dev/vda: " },
+		{ "kind=disk-image,device=/dev/vda", "chroot", -EPERM, -EPERM,
+		  "root: chroot: " },
+		{ layers, "mount /dev/vda", -EIO, -EIO, "root: /dev/vda: " },
+		{ layers, "mount /dev/vdb", -EIO, -EIO, "root: /dev/vdb: " },
+		{ layers, "mount /dev/vdb /run/msb/root/upper ext4 0", -EROFS,
+		  -EROFS, "root: the upper layer is read-only" },
+		{ layers, "mount overlay", -ENODEV, -ENODEV,
+		  "root: overlay: No such device" },
+		{ "kind=oci-erofs,lower=/dev/vda,upper=tmpfs", "mount tmpfs",
+		  -ENOMEM, -ENOMEM, "root: the upper layer: " },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		fake_reset();
+		fake_fail(cases[i].fail, cases[i].rc);
+		assert_int_equal(assemble(cases[i].value), cases[i].want);
+		/* Nothing of it is left behind */
+		if (strstr(cases[i].value, "erofs"))
+			assert_non_null(strstr(fake_calls(),
+				"umount /run/msb/root/upper 2\n"
+				"umount /run/msb/root/lower 2\n"));
+		assert_non_null(strstr(fake_logged(), cases[i].said));
+	}
+}
+
 static void test_init(void **state)
 {
 	struct root r = { .init = "/sbin/init" };
@@ -177,7 +280,8 @@ int init_root_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_parse), T(test_wanted), T(test_switch), T(test_types),
-		T(test_failures), T(test_init),
+		T(test_failures), T(test_assemble), T(test_assemble_fails),
+		T(test_init),
 #undef T
 	};
 

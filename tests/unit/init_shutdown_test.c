@@ -71,6 +71,21 @@ static void test_unmount(void **state)
 			       "/dev/vdb /data ext4"));
 }
 
+/* The upper layer keeps its path: only so can it be made read-only */
+static void test_upper(void **state)
+{
+	(void)state;
+	fake_file(MOUNTS, S_IFREG, "/dev/vdb /run/msb/root/upper ext4 rw 0 0\n"
+		  "overlay / overlay ro 0 0\n");
+	shutdown_unmount();
+	assert_int_equal(strncmp(fake_calls(), "mount - /run/msb/root/upper - "
+				 "21 -\n", 35), 0);
+	fake_file(MOUNTS, S_IFREG, "/dev/vdb /run/msb/root/upper ext4 ro 0 0\n"
+		  "overlay / overlay ro 0 0\n");
+	assert_int_equal(shutdown_unmount(), 0);
+	assert_string_equal(fake_calls(), "");
+}
+
 static void test_unmount_ends(void **state)
 {
 	static const struct {
@@ -153,7 +168,7 @@ int init_shutdown_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_parse), T(test_pseudo),
-		T(test_unmount), T(test_unmount_ends), T(test_contained),
+		T(test_unmount), T(test_upper), T(test_unmount_ends), T(test_contained),
 		T(test_no_proc), T(test_off),
 #undef T
 	};
