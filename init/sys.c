@@ -1,5 +1,7 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/module.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -47,6 +50,33 @@ int sys_mkdir(const char *path, mode_t mode)
 	return result(mkdir(path, mode));
 }
 
+int sys_rmdir(const char *path)
+{
+	return result(rmdir(path));
+}
+
+int sys_list(const char *path, char *buf, size_t size)
+{
+	DIR *d = opendir(path);
+	struct dirent *e;
+	size_t used = 0;
+	int n = 0;
+
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		size_t len = strlen(e->d_name) + 1;
+
+		if (e->d_name[0] == '.' || len > size - used)
+			continue;
+		memcpy(buf + used, e->d_name, len);
+		used += len;
+		n++;
+	}
+	closedir(d);
+	return n;
+}
+
 int sys_symlink(const char *target, const char *path)
 {
 	return result(symlink(target, path));
@@ -65,6 +95,13 @@ int sys_fstype(const char *path, unsigned long *magic)
 		return -errno;
 	*magic = (unsigned long)fs.f_type;
 	return 0;
+}
+
+bool sys_readonly(const char *path)
+{
+	struct statvfs fs;
+
+	return statvfs(path, &fs) == 0 && fs.f_flag & ST_RDONLY;
 }
 
 int sys_chdir(const char *path)
@@ -249,6 +286,21 @@ void sys_close_from(int first)
 #endif
 	for (int fd = first; fd < CLOSE_MAX; fd++)
 		close(fd);
+}
+
+int sys_setgroups(const gid_t *groups, size_t n)
+{
+	return result(setgroups(n, groups));
+}
+
+int sys_setgid(gid_t gid)
+{
+	return result(setgid(gid));
+}
+
+int sys_setuid(uid_t uid)
+{
+	return result(setuid(uid));
 }
 
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)

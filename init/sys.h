@@ -26,6 +26,17 @@ int sys_umount(const char *target, int flags);
 /** sys_mkdir() - mkdir(2) */
 int sys_mkdir(const char *path, mode_t mode);
 
+/** sys_rmdir() - rmdir(2) */
+int sys_rmdir(const char *path);
+
+/**
+ * sys_list() - Names in a directory, without those that begin with a dot
+ * @buf:	Receives them, each with its NUL; what does not fit is left out
+ *
+ * Return: how many; -errno
+ */
+int sys_list(const char *path, char *buf, size_t size);
+
 /** sys_symlink() - symlink(2) */
 int sys_symlink(const char *target, const char *path);
 
@@ -34,6 +45,9 @@ int sys_stat(const char *path, struct stat *st);
 
 /** sys_fstype() - f_type of statfs(2) */
 int sys_fstype(const char *path, unsigned long *magic);
+
+/** sys_readonly() - Whether the file system that @path is on is read-only */
+bool sys_readonly(const char *path);
 
 /** sys_chdir() - chdir(2) */
 int sys_chdir(const char *path);
@@ -124,6 +138,15 @@ int sys_drain(int fd);
 
 /** sys_close_from() - Close all descriptors from @first on */
 void sys_close_from(int first);
+
+/** sys_setgroups() - setgroups(2) */
+int sys_setgroups(const gid_t *groups, size_t n);
+
+/** sys_setgid() - setgid(2) */
+int sys_setgid(gid_t gid);
+
+/** sys_setuid() - setuid(2) */
+int sys_setuid(uid_t uid);
 
 /** sys_setrlimit() - setrlimit(2); all ones is no limit */
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard);

@@ -25,6 +25,7 @@ static struct {
 		mode_t mode;
 		dev_t dev;
 		unsigned long magic;
+		bool readonly;
 	} files[FILES];
 	struct {
 		const char *line;
@@ -71,6 +72,12 @@ void fake_dir(const char *path, unsigned long magic)
 {
 	fake_mount(path, magic);
 	fake.files[fake.nfiles - 1].dev = 0;
+}
+
+void fake_readonly(const char *path)
+{
+	fake_dir(path, 0);
+	fake.files[fake.nfiles - 1].readonly = true;
 }
 
 void fake_fail(const char *line, int rc)
@@ -206,6 +213,31 @@ int sys_mkdir(const char *path, mode_t mode)
 	return call("mkdir %s %o", path, mode);
 }
 
+int sys_rmdir(const char *path)
+{
+	return call("rmdir %s", path);
+}
+
+int sys_list(const char *path, char *buf, size_t size)
+{
+	size_t len = strlen(path), used = 0;
+	int n = 0;
+
+	for (size_t i = 0; i < fake.nfiles; i++) {
+		const char *at = fake.files[i].path;
+
+		if (strncmp(at, path, len) || at[len] != '/' ||
+		    strchr(at + len + 1, '/'))
+			continue;
+		at += len + 1;
+		ASSERT(strlen(at) < size - used);
+		memcpy(buf + used, at, strlen(at) + 1);
+		used += strlen(at) + 1;
+		n++;
+	}
+	return n;
+}
+
 int sys_symlink(const char *target, const char *path)
 {
 	return call("symlink %s %s", target, path);
@@ -235,6 +267,11 @@ int sys_fstype(const char *path, unsigned long *magic)
 		return i;
 	*magic = fake.files[i].magic;
 	return 0;
+}
+
+bool sys_readonly(const char *path)
+{
+	return file(path) >= 0 && fake.files[file(path)].readonly;
 }
 
 int sys_chdir(const char *path)
@@ -378,6 +415,27 @@ int sys_drain(int fd)
 void sys_close_from(int first)
 {
 	call("close_from %d", first);
+}
+
+int sys_setgroups(const gid_t *groups, size_t n)
+{
+	char text[512] = "";
+	size_t used = 0;
+
+	for (size_t i = 0; i < n && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used,
+					 " %u", groups[i]);
+	return call("setgroups%s", text);
+}
+
+int sys_setgid(gid_t gid)
+{
+	return call("setgid %u", gid);
+}
+
+int sys_setuid(uid_t uid)
+{
+	return call("setuid %u", uid);
 }
 
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)

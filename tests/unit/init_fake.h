@@ -26,6 +26,9 @@ void fake_mount(const char *path, unsigned long magic);
 /** fake_dir() - Put a plain directory on a file system of this type there */
 void fake_dir(const char *path, unsigned long magic);
 
+/** fake_readonly() - Put a directory on a read-only file system there */
+void fake_readonly(const char *path);
+
 /** fake_fail() - Let calls whose line begins with @line fail with @rc */
 void fake_fail(const char *line, int rc);
 
