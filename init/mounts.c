@@ -49,19 +49,23 @@ const struct mounts_fs *mounts_table(unsigned int i)
 	return i < ARRAY_SIZE(table) ? &table[i] : NULL;
 }
 
-bool mounts_present(const struct mounts_fs *fs)
+/** mount_point() - Whether anything is mounted there */
+static bool mount_point(const char *path)
 {
 	struct stat here, parent;
 	char up[64];
-	unsigned long magic;
-	int n = snprintf(up, sizeof(up), "%s/..", fs->target);
+	int n = snprintf(up, sizeof(up), "%s/..", path);
 
 	ASSERT(n > 0 && (size_t)n < sizeof(up));
-	if (sys_stat(fs->target, &here) < 0 || sys_stat(up, &parent) < 0)
-		return false;
-	if (here.st_dev == parent.st_dev)
-		return false;
-	return sys_fstype(fs->target, &magic) == 0 &&
+	return sys_stat(path, &here) == 0 && sys_stat(up, &parent) == 0 &&
+	       here.st_dev != parent.st_dev;
+}
+
+bool mounts_present(const struct mounts_fs *fs)
+{
+	unsigned long magic;
+
+	return mount_point(fs->target) && sys_fstype(fs->target, &magic) == 0 &&
 	       (magic == fs->magic || magic == fs->magic2);
 }
 
@@ -85,6 +89,19 @@ static int mount_one(const struct mounts_fs *fs)
 		rc = sys_mount(fs->source, fs->target, fs->type, fs->flags,
 			       NULL);
 	return rc == -EBUSY ? 0 : rc;
+}
+
+void mounts_tmp(void)
+{
+	int rc;
+
+	if (mount_point("/tmp"))
+		return;
+	sys_mkdir("/tmp", 01777);
+	rc = sys_mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV,
+		       "mode=1777");
+	if (rc < 0)
+		log_warn("mounts: tmpfs on /tmp: %s", strerror(-rc));
 }
 
 void mounts_links(void)

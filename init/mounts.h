@@ -40,6 +40,9 @@ bool mounts_present(const struct mounts_fs *fs);
 /** mounts_table() - The table, by index from 0; NULL at the end */
 const struct mounts_fs *mounts_table(unsigned int i);
 
+/** mounts_tmp() - Mount a tmpfs on /tmp, unless something is mounted there */
+void mounts_tmp(void);
+
 /** mounts_links() - Make the symbolic links of /dev that are missing */
 void mounts_links(void);
 

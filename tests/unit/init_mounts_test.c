@@ -117,6 +117,24 @@ static void test_failures(void **state)
 	}
 }
 
+static void test_tmp(void **state)
+{
+	(void)state;
+	mounts_tmp();
+	assert_string_equal(fake_calls(), "mkdir /tmp 1777\n"
+			    "mount tmpfs /tmp tmpfs 6 mode=1777\n");
+	fake_fail("mount", -ENOENT);
+	mounts_tmp();
+	assert_non_null(strstr(fake_logged(), "warn: mounts: tmpfs on /tmp"));
+	/* Whatever it is: a plain directory is not */
+	fake_dir("/tmp", EXT4_SUPER_MAGIC);
+	mounts_tmp();
+	assert_non_null(strstr(fake_calls(), "mount tmpfs /tmp"));
+	fake_mount("/tmp", EXT4_SUPER_MAGIC);
+	mounts_tmp();
+	assert_string_equal(fake_calls(), "");
+}
+
 static void test_old_kernel(void **state)
 {
 	(void)state;
@@ -132,7 +150,7 @@ int init_mounts_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_empty_world), T(test_all_there), T(test_present),
-		T(test_failures), T(test_old_kernel),
+		T(test_failures), T(test_old_kernel), T(test_tmp),
 #undef T
 	};
 
