@@ -4,6 +4,7 @@
 #include "base/count.h"
 #include "base/span.h"
 #include "base/util.h"
+#include "init/restart.h"
 #include "init/watch.h"
 
 COUNT(drop_watch_long, "Lines of the agent that were too long");
@@ -96,9 +97,5 @@ void watch_feed(struct watch *w, const char *p, size_t n, watch_said_fn said,
 
 uint32_t watch_delay_ms(struct watch *w, uint64_t lived_ns)
 {
-	if (lived_ns >= WATCH_STABLE_S * NS_PER_S || !w->backoff_ms)
-		w->backoff_ms = WATCH_BACKOFF_MIN_MS;
-	else
-		w->backoff_ms = MIN(w->backoff_ms * 2, WATCH_BACKOFF_MAX_MS);
-	return w->backoff_ms;
+	return restart_delay_ms(&w->backoff_ms, lived_ns);
 }

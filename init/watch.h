@@ -15,10 +15,6 @@
 #define WATCH_TOKEN_LEN	32	/* hex digits */
 #define WATCH_LINE_MAX	512
 
-#define WATCH_BACKOFF_MIN_MS	100
-#define WATCH_BACKOFF_MAX_MS	10000
-#define WATCH_STABLE_S		60
-
 /**
  * struct watch - Kept from one life of the agent to the next
  * @line:	The line that is being received, @len bytes of it
@@ -65,8 +61,7 @@ void watch_feed(struct watch *w, const char *p, size_t n, watch_said_fn said,
  * watch_delay_ms() - How long to wait before the agent is started again
  * @lived_ns:	How long the one that ended had lived
  *
- * Return: 100 ms, and twice as much each time up to 10 s; 100 again after one
- *	   that lived for a minute
+ * Return: as restart_delay_ms()
  */
 uint32_t watch_delay_ms(struct watch *w, uint64_t lived_ns);
 
