@@ -11,31 +11,20 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
-#include "base/wr.h"
 #include "init/console.h"
-#include "init/modules.h"
-#include "init/mounts.h"
 #include "init/pid1.h"
+#include "init/pid1_act.h"
 #include "init/reap.h"
-#include "init/root.h"
 #include "init/sigs.h"
 #include "init/sys.h"
-#include "proto/cmdline.h"
 
 #define READY_MS	5000
 #define STOP_MS		3000
 #define KILL_MS		1000	/* after SIGKILL only disk sleep lasts */
-#define FORK_RETRY_MS	1000
 #define SECONDS_MAX	60
 #define TIMERS		2
 #define SIGS_BUDGET	16
 #define DRAIN_BUDGET	64	/* reads of a dead agent's pipe: 64 KiB */
-
-#ifdef __riscv
-#define CMDLINE_MAX	1024	/* COMMAND_LINE_SIZE, not in uapi */
-#else
-#define CMDLINE_MAX	2048
-#endif
 
 static const char *const state_names[] = {
 	[PID1_MOUNT] = "MOUNT", [PID1_NET] = "NET", [PID1_READY] = "READY",
@@ -43,14 +32,7 @@ static const char *const state_names[] = {
 };
 static_assert(ARRAY_SIZE(state_names) == PID1_STATE_NUM, "name every state");
 
-static const char *const stamp_names[] = {
-	[PID1_STAMP_MAIN] = "MAIN", [PID1_STAMP_MOUNTS] = "MOUNTS",
-	[PID1_STAMP_MODULES] = "MODULES", [PID1_STAMP_AGENT] = "AGENT",
-	[PID1_STAMP_READY] = "READY", [PID1_STAMP_WORKLOAD] = "WORKLOAD",
-};
-static_assert(ARRAY_SIZE(stamp_names) == PID1_STAMP_NUM, "name every stamp");
-
-static const char *env_get(char *const *env, const char *name)
+const char *pid1_env(char *const *env, const char *name)
 {
 	size_t len = strlen(name);
 
@@ -60,13 +42,13 @@ static const char *env_get(char *const *env, const char *name)
 	return NULL;
 }
 
-static void stamp(struct pid1 *p, enum pid1_stamp s)
+void pid1_stamp(struct pid1 *p, enum pid1_stamp s)
 {
 	if (!p->stamp[s])
 		p->stamp[s] = sys_boottime();
 }
 
-static void arm(struct pid1 *p, struct timer *t, uint64_t ms)
+void pid1_arm(struct pid1 *p, struct timer *t, uint64_t ms)
 {
 	timer_set(ev_timerq(p->ev), t, sys_now() + ms * NS_PER_MS);
 }
@@ -83,7 +65,7 @@ static void agent_said(void *arg, enum watch_said what)
 	struct pid1 *p = arg;
 
 	if (what == WATCH_SAID_READY)
-		stamp(p, PID1_STAMP_READY);
+		pid1_stamp(p, PID1_STAMP_READY);
 	pid1_event(p, what == WATCH_SAID_READY ? PID1_EV_READY :
 		   PID1_EV_FAILED);
 }
@@ -127,7 +109,7 @@ static enum pid1_event act_agent(struct pid1 *p)
 		log_err("agent: cannot be started: %s", strerror(-pid));
 		return PID1_EV_AGENT_EXIT;
 	}
-	stamp(p, PID1_STAMP_AGENT);
+	pid1_stamp(p, PID1_STAMP_AGENT);
 	p->agent = pid;
 	p->pipe.fd = fd;
 	rc = ev_add(p->ev, &p->pipe, EPOLLIN);
@@ -143,7 +125,7 @@ static enum pid1_event act_backoff(struct pid1 *p)
 	uint64_t lived_ns = sys_boottime() - p->agent_since_ns;
 	uint32_t ms = watch_delay_ms(&p->watch, lived_ns);
 
-	arm(p, &p->retry, ms);
+	pid1_arm(p, &p->retry, ms);
 	log_warn("agent: starting it again in %u ms", ms);
 	return PID1_EV_NONE;
 }
@@ -161,108 +143,11 @@ static enum pid1_event act_note_failed(struct pid1 *p)
 	return PID1_EV_NONE;
 }
 
-/* --- MOUNT ---------------------------------------------------------------- */
-
-enum pid1_end pid1_end(size_t cmdline_len, char *const *env)
-{
-	const char *end = env_get(env, "MSB_END");
-	bool net = env_get(env, "MSB_NET");
-	bool family = env_get(env, "MSB_NET_IPV4") ||
-		      env_get(env, "MSB_NET_IPV6");
-
-	if (end && strcmp(end, "1") == 0)
-		return PID1_END_FINE;
-	if (cmdline_len >= CMDLINE_MAX - 1)
-		return PID1_END_FULL;
-	return net != family ? PID1_END_PARTS : PID1_END_FINE;
-}
-
-static void check_end(struct pid1 *p)
-{
-	switch (pid1_end(strlen(p->cmdline), p->env)) {
-	case PID1_END_FULL:
-		log_warn("the command line is as long as the kernel allows "
-			 "and MSB_END=1 is missing: its end was cut off");
-		break;
-	case PID1_END_PARTS:
-		log_warn("only a part of the MSB_NET variables is there and "
-			 "MSB_END=1 is missing: was the command line cut off?");
-		break;
-	case PID1_END_FINE:
-		break;
-	}
-}
-
-/** read_cmdline() - Read /proc/cmdline; "" if it cannot be had */
-static void read_cmdline(struct pid1 *p)
-{
-	ssize_t n = sys_read_file("/proc/cmdline", p->cmdline,
-				  sizeof(p->cmdline));
-
-	if (n < 0) {
-		log_err("/proc/cmdline: %s", strerror((int)-n));
-		n = 0;
-	}
-	while (n > 0 && p->cmdline[n - 1] == '\n')
-		n--;
-	p->cmdline[n] = '\0';
-}
-
-/**
- * exec_init() - Let another program go on as PID 1
- *
- * Its arguments are ours, as the kernel would have given them.  Returns if that
- * fails.
- */
-static void exec_init(struct pid1 *p, const char *path)
-{
-	static struct spawn_env words;	/* it has the right shape */
-	int rc;
-
-	spawn_env_init(&words, p->argv);
-	words.v[0] = (char *)(uintptr_t)path;
-	sys_sigreset();
-	rc = sys_execve(path, words.v, p->env);
-	sys_sigblock();
-	log_err("root: %s: %s", path, strerror(-rc));
-}
-
-static void change_root(struct pid1 *p)
-{
-	struct root root;
-	const char *init;
-
-	root_parse(span_str(p->cmdline), &root);
-	if (!root_wanted(&root))
-		return;
-	if (root_switch(&root) == 0) {
-		init = root_init(&root);
-		if (init)
-			exec_init(p, init);
-		modules_load(MODULES_LIST);
-	}
-	mounts_essential();	/* those that could not go along */
-}
-
-static enum pid1_event act_mount(struct pid1 *p)
-{
-	mounts_essential();
-	console_open(false);
-	sys_write_file("/proc/self/oom_score_adj", 0, "-1000");
-	stamp(p, PID1_STAMP_MOUNTS);
-	modules_load(MODULES_LIST);
-	stamp(p, PID1_STAMP_MODULES);
-	read_cmdline(p);
-	change_root(p);
-	check_end(p);
-	return PID1_EV_DONE;
-}
-
 /* --- NET and READY -------------------------------------------------------- */
 
 static enum pid1_event act_net(struct pid1 *p)
 {
-	arm(p, &p->stage, p->ready_ms);
+	pid1_arm(p, &p->stage, p->ready_ms);
 	return act_agent(p);
 }
 
@@ -288,54 +173,6 @@ static enum pid1_event act_late(struct pid1 *p)
 	return PID1_EV_BEGIN;
 }
 
-/** tell_boot() - Write the stamps to a file, and to the console if asked to */
-static void tell_boot(struct pid1 *p)
-{
-	char text[512];
-	int n = 0, rc;
-
-	for (unsigned int i = 0; i < PID1_STAMP_NUM; i++)
-		if (p->stamp[i])
-			n += snprintf(text + n, sizeof(text) - (size_t)n,
-				      "%s=%llu\n", stamp_names[i],
-				      (unsigned long long)p->stamp[i]);
-	sys_mkdir("/run/msb", 0755);
-	rc = sys_write_file(PID1_BOOT_FILE, 0644, text);
-	if (rc < 0)
-		log_info("%s: %s", PID1_BOOT_FILE, strerror(-rc));
-	for (int i = 0; i < n; i++)
-		if (text[i] == '\n')
-			text[i] = i == n - 1 ? '\0' : ' ';
-	if (p->verbose)
-		log_info("boot (ns): %s", text);
-}
-
-static enum pid1_event act_work(struct pid1 *p)
-{
-	struct workload *w = &p->workload;
-
-	workload_select(w, span_str(p->cmdline), p->argc, p->argv,
-			env_get(p->env, "MSB_EXEC"));
-	stamp(p, PID1_STAMP_WORKLOAD);
-	tell_boot(p);
-	if (w->kind == WORKLOAD_NONE) {
-		log_err("workload: no words after \"--\", no MSB_EXEC, no "
-			WORKLOAD_FILE ", no shell");
-		p->work_code = SPAWN_NOT_FOUND;
-		return PID1_EV_WORK_EXIT;
-	}
-	spawn_env_init(&p->work_env, p->env);
-	workload_env(&p->work_env, &p->watch);
-	p->work = spawn_workload(w->argv, p->work_env.v);
-	if (p->work < 0) {
-		log_err("workload: fork: %s", strerror(-p->work));
-		p->work = 0;
-		arm(p, &p->stage, FORK_RETRY_MS);
-		return PID1_EV_NONE;
-	}
-	return PID1_EV_DONE;
-}
-
 /* --- STOP and OFF --------------------------------------------------------- */
 
 /** kill_all() - Signal everybody; EMPTY if there is nobody */
@@ -348,7 +185,7 @@ static enum pid1_event kill_all(struct pid1 *p, int sig, uint64_t ms)
 	if (rc < 0)
 		log_err("kill: %s", strerror(-rc));
 	sys_kill(-1, SIGCONT);
-	arm(p, &p->stage, ms);
+	pid1_arm(p, &p->stage, ms);
 	return PID1_EV_NONE;
 }
 
@@ -365,7 +202,7 @@ static enum pid1_event act_stop(struct pid1 *p)
 	p->phase = PID1_PHASE_WORK;
 	sys_kill(-p->work, SIGTERM);
 	sys_kill(-p->work, SIGCONT);
-	arm(p, &p->stage, p->stop_ms);
+	pid1_arm(p, &p->stage, p->stop_ms);
 	return PID1_EV_NONE;
 }
 
@@ -414,7 +251,7 @@ static enum pid1_event act_none(struct pid1 *p)
 
 static const struct pid1_cell table[][PID1_EV_NUM] = {
 	[PID1_MOUNT] = {
-		[PID1_EV_BEGIN]		= { PID1_MOUNT, act_mount },
+		[PID1_EV_BEGIN]		= { PID1_MOUNT, pid1_act_mount },
 		[PID1_EV_DONE]		= { PID1_NET, act_net },
 		[PID1_EV_READY]		= STAY(PID1_MOUNT),
 		[PID1_EV_FAILED]	= STAY(PID1_MOUNT),
@@ -422,6 +259,7 @@ static const struct pid1_cell table[][PID1_EV_NUM] = {
 		[PID1_EV_AGENT_EXIT]	= STAY(PID1_MOUNT),
 		[PID1_EV_AGENT_RETRY]	= STAY(PID1_MOUNT),
 		[PID1_EV_WORK_EXIT]	= STAY(PID1_MOUNT),
+		[PID1_EV_WORK_OVER]	= STAY(PID1_MOUNT),
 		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
 		[PID1_EV_EMPTY]		= STAY(PID1_MOUNT),
 	},
@@ -434,18 +272,20 @@ static const struct pid1_cell table[][PID1_EV_NUM] = {
 		[PID1_EV_AGENT_EXIT]	= { PID1_NET, act_backoff },
 		[PID1_EV_AGENT_RETRY]	= { PID1_NET, act_agent },
 		[PID1_EV_WORK_EXIT]	= STAY(PID1_NET),
+		[PID1_EV_WORK_OVER]	= STAY(PID1_NET),
 		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
 		[PID1_EV_EMPTY]		= STAY(PID1_NET),
 	},
 	[PID1_READY] = {
-		[PID1_EV_BEGIN]		= { PID1_READY, act_work },
+		[PID1_EV_BEGIN]		= { PID1_READY, pid1_act_work },
 		[PID1_EV_DONE]		= STAY(PID1_RUN),
 		[PID1_EV_READY]		= { PID1_READY, act_note_ready },
 		[PID1_EV_FAILED]	= { PID1_READY, act_note_failed },
-		[PID1_EV_TIMEOUT]	= { PID1_READY, act_work },
+		[PID1_EV_TIMEOUT]	= { PID1_READY, pid1_act_work },
 		[PID1_EV_AGENT_EXIT]	= { PID1_READY, act_backoff },
 		[PID1_EV_AGENT_RETRY]	= { PID1_READY, act_agent },
-		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_WORK_EXIT]	= { PID1_READY, pid1_act_work_end },
+		[PID1_EV_WORK_OVER]	= { PID1_STOP, act_stop_all },
 		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
 		[PID1_EV_EMPTY]		= STAY(PID1_READY),
 	},
@@ -457,7 +297,8 @@ static const struct pid1_cell table[][PID1_EV_NUM] = {
 		[PID1_EV_TIMEOUT]	= STAY(PID1_RUN),
 		[PID1_EV_AGENT_EXIT]	= { PID1_RUN, act_backoff },
 		[PID1_EV_AGENT_RETRY]	= { PID1_RUN, act_agent },
-		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_all },
+		[PID1_EV_WORK_EXIT]	= { PID1_READY, pid1_act_work_end },
+		[PID1_EV_WORK_OVER]	= STAY(PID1_RUN),
 		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop },
 		[PID1_EV_EMPTY]		= STAY(PID1_RUN),
 	},
@@ -470,6 +311,7 @@ static const struct pid1_cell table[][PID1_EV_NUM] = {
 		[PID1_EV_AGENT_EXIT]	= STAY(PID1_STOP),
 		[PID1_EV_AGENT_RETRY]	= STAY(PID1_STOP),
 		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_work },
+		[PID1_EV_WORK_OVER]	= STAY(PID1_STOP),
 		[PID1_EV_SIGNAL]	= STAY(PID1_STOP),
 		[PID1_EV_EMPTY]		= { PID1_OFF, act_off },
 	},
@@ -482,6 +324,7 @@ static const struct pid1_cell table[][PID1_EV_NUM] = {
 		[PID1_EV_AGENT_EXIT]	= STAY(PID1_OFF),
 		[PID1_EV_AGENT_RETRY]	= STAY(PID1_OFF),
 		[PID1_EV_WORK_EXIT]	= STAY(PID1_OFF),
+		[PID1_EV_WORK_OVER]	= STAY(PID1_OFF),
 		[PID1_EV_SIGNAL]	= STAY(PID1_OFF),
 		[PID1_EV_EMPTY]		= STAY(PID1_OFF),
 	},
@@ -525,6 +368,7 @@ static void ended(void *arg, pid_t pid, int status)
 		pid1_event(p, PID1_EV_AGENT_EXIT);
 	} else if (pid == p->work) {
 		p->work = 0;
+		p->work_lived_ns = sys_boottime() - p->work_since_ns;
 		p->work_code = code;
 		pid1_event(p, PID1_EV_WORK_EXIT);
 	}
@@ -589,7 +433,7 @@ uint64_t pid1_seconds(const char *name, const char *value, uint64_t fallback)
 void pid1_init(struct pid1 *p, struct ev *ev, int argc, char *const *argv,
 	       char *const *env)
 {
-	const char *verbose = env_get(env, "MSB_VERBOSE");
+	const char *verbose = pid1_env(env, "MSB_VERBOSE");
 
 	p->ev = ev;
 	p->state = PID1_MOUNT;
@@ -598,10 +442,11 @@ void pid1_init(struct pid1 *p, struct ev *ev, int argc, char *const *argv,
 	p->env = env;
 	p->verbose = verbose && strcmp(verbose, "1") == 0;
 	p->ready_ms = pid1_seconds("MSB_READY_TIMEOUT",
-				   env_get(env, "MSB_READY_TIMEOUT"), READY_MS);
+				   pid1_env(env, "MSB_READY_TIMEOUT"), READY_MS);
 	p->stop_ms = pid1_seconds("MSB_STOP_TIMEOUT",
-				  env_get(env, "MSB_STOP_TIMEOUT"), STOP_MS);
-	p->how = shutdown_parse(env_get(env, "MSB_POWEROFF"));
+				  pid1_env(env, "MSB_STOP_TIMEOUT"), STOP_MS);
+	p->restart = restart_parse(pid1_env(env, "MSB_RESTART"));
+	p->how = shutdown_parse(pid1_env(env, "MSB_POWEROFF"));
 	p->sig = (struct ev_src){ .fd = -1, .ready = sig_ready };
 	p->pipe = (struct ev_src){ .fd = -1, .ready = pipe_ready };
 	p->stage.fire = stage_fire;
@@ -635,10 +480,10 @@ _Noreturn void pid1_main(int argc, char **argv, char *const *env)
 {
 	static struct pid1 pid1;
 	struct pid1 *p = &pid1;
-	const char *verbose = env_get(env, "MSB_VERBOSE");
+	const char *verbose = pid1_env(env, "MSB_VERBOSE");
 	int rc;
 
-	stamp(p, PID1_STAMP_MAIN);
+	pid1_stamp(p, PID1_STAMP_MAIN);
 	umask(022);
 	console_open(true);
 	log_init(STDERR_FILENO, "msb-init", LOG_SINK_TEXT,

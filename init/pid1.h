@@ -7,6 +7,8 @@
 
 #include "base/ev.h"
 #include "base/timer.h"
+#include "init/become.h"
+#include "init/restart.h"
 #include "init/shutdown.h"
 #include "init/watch.h"
 #include "init/workload.h"
@@ -17,18 +19,20 @@
  * Theory of operation
  * -------------------
  *
- *	MOUNT --> NET --> READY --> RUN --> STOP --> OFF
+ *	MOUNT --> NET --> READY <-> RUN --> STOP --> OFF
  *
  * MOUNT  File systems, modules, the real root.  Blocks: there is nobody yet.
  * NET    The agent sets the network up.  Whether it is ready, has failed or
  *        says nothing in time: on it goes, and a line says which.
- * READY  The workload is being started; tried again when fork() fails.
+ * READY  The workload is being started; tried again when fork() fails, and after
+ *        a pause when it has ended and is to be restarted.
  * RUN    It runs.  The agent is started again whenever it ends.
  * STOP   In phases, see enum pid1_phase; over when no process is left.
  * OFF    Everything is written out, and the machine ends.  If the kernel will
  *        not end it we stay here.
  *
- * A signal leads to STOP from anywhere, and so does the workload's end.
+ * A signal leads to STOP from anywhere, and so does the workload's end, unless
+ * MSB_RESTART says otherwise.
  * Nothing leads out of the program: PID 1 must not exit, so what fails is
  * reported, and then left out or tried again.
  *
@@ -55,6 +59,7 @@ enum pid1_event {
 	PID1_EV_AGENT_EXIT,	/* the agent has ended, or cannot be started */
 	PID1_EV_AGENT_RETRY,	/* its pause is over */
 	PID1_EV_WORK_EXIT,	/* the workload has ended, or there is none */
+	PID1_EV_WORK_OVER,	/* and will not be started again */
 	PID1_EV_SIGNAL,		/* we are asked to stop */
 	PID1_EV_EMPTY,		/* no child is left */
 	PID1_EV_NUM,
@@ -92,6 +97,10 @@ enum pid1_stamp {
  * @retry:	Timer of the agent's restart
  * @agent:	Its pid, 0 if it does not run
  * @work:	Pid and process group of the workload, 0 if it does not run
+ * @work_since_ns, @work_lived_ns: When it was started, how long the last one
+ *		lived
+ * @work_delay_ms: Pause before its last restart; 0 if none was needed yet
+ * @become:	Who it runs as
  * @work_code:	What reap_code() said of it, -1 while that is unknown
  */
 struct pid1 {
@@ -109,6 +118,10 @@ struct pid1 {
 	struct watch watch;
 	pid_t agent, work;
 	uint64_t agent_since_ns;
+	uint64_t work_since_ns, work_lived_ns;
+	uint32_t work_delay_ms;
+	enum restart restart;
+	struct become become;
 	int work_code;
 	enum pid1_phase phase;
 	struct workload workload;

@@ -241,12 +241,11 @@ static int lead(pid_t pid)
 	return reap_code(status);
 }
 
-int spawn_workload_child(char *const *argv, char *const *env)
+int spawn_workload_child(const struct spawn_job *job)
 {
 	pid_t pid;
 
 	sys_setsid();
-	sys_write_file(OOM_FILE, 0, "0");
 	if (sys_ctty(STDIN_FILENO) == 0) {
 		pid = sys_fork();
 		if (pid > 0)
@@ -254,15 +253,17 @@ int spawn_workload_child(char *const *argv, char *const *env)
 		if (pid < 0)
 			log_warn("workload: fork: %s", strerror(-pid));
 	}
-	return spawn_exec(argv, env);
+	if (become(job->who, job->env) < 0)
+		return SPAWN_NOT_EXECUTABLE;
+	return spawn_exec(job->argv, job->env->v);
 }
 
-pid_t spawn_workload(char *const *argv, char *const *env)
+pid_t spawn_workload(const struct spawn_job *job)
 {
 	pid_t pid = sys_fork();
 
 	if (pid == 0)
-		sys_exit(spawn_workload_child(argv, env));
+		sys_exit(spawn_workload_child(job));
 	return pid;
 }
 

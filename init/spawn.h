@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "init/become.h"
 #include "init/watch.h"
 
 #define SPAWN_PATH	\
@@ -87,24 +88,35 @@ int spawn_interp(const void *head, size_t len, char *buf, size_t size);
 int spawn_exec(char *const *argv, char *const *env);
 
 /**
- * spawn_workload() - Start the workload
+ * struct spawn_job - A workload
  * @argv:	NULL-terminated, at least one word
- * @env:	NULL-terminated
+ * @env:	Changed in the child only
+ */
+struct spawn_job {
+	char *const *argv;
+	struct spawn_env *env;
+	const struct become *who;
+};
+
+/**
+ * spawn_workload() - Start the workload
  *
  * It runs in a session and process group of its own, with standard input as its
- * controlling terminal if that is one, and oom_score_adj 0.
+ * controlling terminal if that is one, and as @who says.
  *
  * When a session leader with a terminal exits, the kernel throws away what the
  * terminal has not sent yet: the last words of the workload.  So on a terminal
  * the leader is a process of ours in the workload's group, which waits for it,
- * lets the terminal drain, and exits as the workload did.
+ * lets the terminal drain, and exits as the workload did.  It stays out of the
+ * workload's control group: what kills that as a whole must not take away the
+ * one who can tell.
  *
  * Return: pid, which is the process group too; -errno of fork()
  */
-pid_t spawn_workload(char *const *argv, char *const *env);
+pid_t spawn_workload(const struct spawn_job *job);
 
 /** spawn_workload_child() - The part in the child; returns an exit status */
-int spawn_workload_child(char *const *argv, char *const *env);
+int spawn_workload_child(const struct spawn_job *job);
 
 /**
  * spawn_agent() - Start this program as the agent

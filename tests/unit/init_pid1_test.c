@@ -26,9 +26,14 @@ int init_pid1_test(void);
 #define ANY	NULL	/* not looked at here */
 
 #define START_AGENT	"pipe\nfork\n"
+#define CGROUP		"write /sys/fs/cgroup/cgroup.subtree_control 0 +pids\n" \
+			"write /sys/fs/cgroup/cgroup.subtree_control 0 " \
+			"+memory\nmkdir /sys/fs/cgroup/workload 755\n"	\
+			"write /sys/fs/cgroup/workload/pids.max 0 3670016\n" \
+			"write /sys/fs/cgroup/workload/memory.oom.group 0 1\n"
 #define START_WORK	"mkdir /run/msb 755\n"				\
 			"write /run/msb/boot 644 WORKLOAD=1000000000\n\n" \
-			"fork\n"
+			CGROUP "fork\n"
 #define TERM_ALL	"kill -1 15\nkill -1 18\n"
 #define TERM_WORK	"kill -202 15\nkill -202 18\n"
 #define KILL_ALL	"kill -1 9\nkill -1 18\n"
@@ -56,6 +61,7 @@ static const struct cell {
 	NIL(MOUNT, AGENT_EXIT),
 	NIL(MOUNT, AGENT_RETRY),
 	NIL(MOUNT, WORK_EXIT),
+	NIL(MOUNT, WORK_OVER),
 	C(MOUNT, SIGNAL,	STOP,	NONE,	TERM_ALL,	1,    0),
 	NIL(MOUNT, EMPTY),
 
@@ -67,6 +73,7 @@ static const struct cell {
 	C(NET, AGENT_EXIT,	NET,	NONE,	"",		KEEP, 1),
 	C(NET, AGENT_RETRY,	NET,	NONE,	START_AGENT,	KEEP, KEEP),
 	NIL(NET, WORK_EXIT),
+	NIL(NET, WORK_OVER),
 	C(NET, SIGNAL,		STOP,	NONE,	TERM_ALL,	1,    0),
 	NIL(NET, EMPTY),
 
@@ -77,7 +84,8 @@ static const struct cell {
 	C(READY, TIMEOUT,	READY,	DONE,	START_WORK,	KEEP, KEEP),
 	C(READY, AGENT_EXIT,	READY,	NONE,	"",		KEEP, 1),
 	C(READY, AGENT_RETRY,	READY,	NONE,	START_AGENT,	KEEP, KEEP),
-	C(READY, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	C(READY, WORK_EXIT,	READY,	WORK_OVER, "",		KEEP, KEEP),
+	C(READY, WORK_OVER,	STOP,	NONE,	TERM_ALL,	1,    0),
 	C(READY, SIGNAL,	STOP,	NONE,	TERM_ALL,	1,    0),
 	NIL(READY, EMPTY),
 
@@ -88,7 +96,8 @@ static const struct cell {
 	NIL(RUN, TIMEOUT),
 	C(RUN, AGENT_EXIT,	RUN,	NONE,	"",		KEEP, 1),
 	C(RUN, AGENT_RETRY,	RUN,	NONE,	START_AGENT,	KEEP, KEEP),
-	C(RUN, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	C(RUN, WORK_EXIT,	READY,	WORK_OVER, "",		KEEP, KEEP),
+	NIL(RUN, WORK_OVER),
 	C(RUN, SIGNAL,		STOP,	NONE,	TERM_WORK,	1,    0),
 	NIL(RUN, EMPTY),
 
@@ -100,6 +109,7 @@ static const struct cell {
 	NIL(STOP, AGENT_EXIT),
 	NIL(STOP, AGENT_RETRY),
 	C(STOP, WORK_EXIT,	STOP,	NONE,	TERM_ALL,	1,    0),
+	NIL(STOP, WORK_OVER),
 	NIL(STOP, SIGNAL),
 	C(STOP, EMPTY,		OFF,	NONE,	POWER_OFF,	0,    KEEP),
 
@@ -111,6 +121,7 @@ static const struct cell {
 	NIL(OFF, AGENT_EXIT),
 	NIL(OFF, AGENT_RETRY),
 	NIL(OFF, WORK_EXIT),
+	NIL(OFF, WORK_OVER),
 	NIL(OFF, SIGNAL),
 	NIL(OFF, EMPTY),
 };
@@ -314,7 +325,9 @@ static void test_life(void **state)
 	calls = strstr(fake_calls(), "write /proc/self");
 	assert_non_null(calls);
 	assert_string_equal(calls, "write /proc/self/oom_score_adj 0 -1000\n"
-			    "open /m.ko\nfinit 0\npipe\nfork\n");
+			    "open /m.ko\nfinit 0\nmkdir /tmp 1777\n"
+			    "mount tmpfs /tmp tmpfs 6 mode=1777\n"
+			    "pipe\nfork\n");
 	assert_int_equal(p->stage.due_ns, 6 * NS_PER_S);
 	assert_string_equal(p->cmdline, "quiet");
 	p->agent = AGENT;
@@ -326,7 +339,7 @@ static void test_life(void **state)
 	assert_string_equal(fake_calls(), "mkdir /run/msb 755\n"
 		"write /run/msb/boot 644 MOUNTS=1000000000\n"
 		"MODULES=1000000000\nAGENT=1000000000\nREADY=1001000000\n"
-		"WORKLOAD=1001000000\n\nfork\n");
+		"WORKLOAD=1001000000\n\n" CGROUP "fork\n");
 	assert_non_null(strstr(fake_logged(), "t: info: boot (ns): "
 		"MOUNTS=1000000000 MODULES=1000000000 AGENT=1000000000 "
 		"READY=1001000000 WORKLOAD=1001000000\n"));
@@ -504,6 +517,128 @@ static void test_root(void **state)
 	end(p);
 }
 
+/* Ended, paused, started again; the pauses grow, and the group is emptied */
+static void test_restart(void **state)
+{
+	static const struct {
+		const char *value;
+		int status;
+		bool again;
+	} cases[] = {
+		{ "MSB_RESTART=never", 1 << 8, false },
+		{ "MSB_RESTART=on-failure", 0, false },
+		{ "MSB_RESTART=on-failure", 7 << 8, true },
+		{ "MSB_RESTART=always", 0, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char value[32], *env[] = { value, NULL };
+		struct pid1 *p;
+
+		memcpy(value, cases[i].value, strlen(cases[i].value) + 1);
+		p = begin(PID1_READY, env);
+		pid1_event(p, PID1_EV_BEGIN);
+		assert_int_equal(p->state, PID1_RUN);
+		for (uint64_t ms = 100; ms < 800; ms *= 2) {
+			fake_calls();
+			fake_child(1000, cases[i].status);
+			fake_child(0, 0);
+			pid1_reap(p);
+			if (!cases[i].again)
+				break;
+			assert_int_equal(p->state, PID1_READY);
+			assert_int_equal(p->work, 0);
+			assert_string_equal(fake_calls(),
+				"write /sys/fs/cgroup/workload/cgroup.kill 0 "
+				"1\n");
+			assert_int_equal(p->stage.due_ns,
+					 NS_PER_S + ms * NS_PER_MS);
+			timer_del(ev_timerq(p->ev), &p->stage);
+			pid1_event(p, PID1_EV_TIMEOUT);
+			assert_int_equal(p->state, PID1_RUN);
+			assert_string_equal(fake_calls(), "fork\n");
+		}
+		assert_int_equal(p->state, cases[i].again ? PID1_RUN :
+				 PID1_STOP);
+		end(p);
+	}
+}
+
+/* A stop during the pause is a stop */
+static void test_restart_stop(void **state)
+{
+	char value[] = "MSB_RESTART=always", *env[] = { value, NULL };
+	struct pid1 *p = begin(PID1_RUN, env);
+
+	(void)state;
+	p->work = WORK;
+	fake_child(WORK, 0);
+	fake_child(0, 0);
+	pid1_reap(p);
+	fake_calls();
+	pid1_event(p, PID1_EV_SIGNAL);
+	assert_int_equal(p->state, PID1_STOP);
+	assert_string_equal(fake_calls(), TERM_ALL);
+	end(p);
+}
+
+/* Who the workload is, and what is mounted, comes from the environment */
+static void test_variables(void **state)
+{
+	char e0[] = "MSB_RLIMITS=nofile=5;bad", e1[] = "MSB_TMPFS=/tmp:size=8";
+	char e2[] = "MSB_USER=7", *env[] = { e0, e1, e2, NULL };
+	struct pid1 *p = begin(PID1_MOUNT, env);
+	const char *calls;
+
+	(void)state;
+	pid1_event(p, PID1_EV_BEGIN);
+	assert_int_equal(p->become.limits.set, 1 << 7);
+	calls = fake_calls();
+	/* One tmpfs on /tmp, the one that was asked for */
+	assert_non_null(strstr(calls, "mount tmpfs /tmp tmpfs 0 size=8m,"
+			       "mode=1777\npipe\nfork\n"));
+	assert_null(strstr(calls, "mount tmpfs /tmp tmpfs 6"));
+	assert_non_null(strstr(fake_logged(), "MSB_RLIMITS entry bad: "));
+	fake_fork(0);
+	pid1_event(p, PID1_EV_READY);
+	assert_non_null(strstr(fake_calls(), "setrlimit 7 5 5\nsetgroups\n"
+			       "setgid 0\nsetuid 7\nclose_from 3\n"));
+	end(p);
+}
+
+/* A root of MSB_BLOCK_ROOT comes before root=, and this process goes on */
+static void test_block_root(void **state)
+{
+	char value[] = "MSB_BLOCK_ROOT=kind=disk-image,device=/dev/vdb";
+	char bad[] = "MSB_BLOCK_ROOT=kind=x", *env[] = { value, NULL };
+	struct pid1 *p = begin(PID1_MOUNT, env);
+	const char *calls;
+
+	(void)state;
+	fake_mount("/", RAMFS_MAGIC);
+	fake_file("/proc/cmdline", S_IFREG, "root=/dev/vda\n");
+	fake_file("/dev/vda", S_IFBLK, NULL);
+	fake_file("/dev/vdb", S_IFBLK, NULL);
+	fake_file("/sbin/msb-init", S_IFREG | 0755, NULL);
+	pid1_event(p, PID1_EV_BEGIN);
+	calls = fake_calls();
+	assert_non_null(strstr(calls, "mount /dev/vdb /newroot ext4"));
+	assert_non_null(strstr(calls, "chroot .\nchdir /\n"));
+	assert_null(strstr(calls, "/dev/vda"));
+	assert_null(strstr(calls, "exec "));
+	end(p);
+
+	env[0] = bad;
+	p = begin(PID1_MOUNT, env);
+	pid1_event(p, PID1_EV_BEGIN);
+	assert_int_equal(p->state, PID1_NET);
+	assert_null(strstr(fake_calls(), "newroot"));
+	assert_non_null(strstr(fake_logged(), "root: MSB_BLOCK_ROOT: unknown "
+			       "kind: x (at byte 5)"));
+	end(p);
+}
+
 int init_pid1_test(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -512,6 +647,8 @@ int init_pid1_test(void)
 		T(test_fork_fails), T(test_nothing_to_run), T(test_life),
 		T(test_reap_empty), T(test_last_words), T(test_pipe),
 		T(test_end), T(test_seconds), T(test_root),
+		T(test_restart), T(test_restart_stop), T(test_variables),
+		T(test_block_root),
 #undef T
 	};
 

@@ -202,21 +202,28 @@ static void test_exec_fails(void **state)
 static char word_a[] = "/bin/a", path_env[] = "PATH=/bin";
 static char *const argv_a[] = { word_a, NULL };
 static char *const env_a[] = { path_env, NULL };
+static const struct become nobody = { .user = "nobody" }, root_ = { .user = "0" };
+static struct spawn_env work_env;
+static const struct spawn_job job = { argv_a, &work_env, &root_ };
+
+#define BECOME	"write /sys/fs/cgroup/workload/cgroup.procs 0 0\n"	\
+		"write /proc/self/oom_score_adj 0 0\nsetgroups\n"	\
+		"setgid 0\nsetuid 0\n"
 
 static void test_workload_plain(void **state)
 {
 	(void)state;
 	fake_file("/bin/a", S_IFREG | 0755, NULL);
+	spawn_env_init(&work_env, env_a);
 	fake_fail("ctty", -ENOTTY);
-	assert_int_equal(spawn_workload_child(argv_a, env_a), 127);
-	assert_string_equal(fake_calls(), "setsid\n"
-		"write /proc/self/oom_score_adj 0 0\nctty 0\n"
+	assert_int_equal(spawn_workload_child(&job), 127);
+	assert_string_equal(fake_calls(), "setsid\nctty 0\n" BECOME
 		"close_from 3\nsigreset\nexec /bin/a [/bin/a]\n");
 
-	assert_int_equal(spawn_workload(argv_a, env_a), 1000);
+	assert_int_equal(spawn_workload(&job), 1000);
 	assert_string_equal(fake_calls(), "fork\n");
 	fake_fail("fork", -EAGAIN);
-	assert_int_equal(spawn_workload(argv_a, env_a), -EAGAIN);
+	assert_int_equal(spawn_workload(&job), -EAGAIN);
 }
 
 /* On a terminal: a leader waits, lets it drain, and exits alike */
@@ -235,10 +242,9 @@ static void test_workload_leader(void **state)
 		fake_signal(SIGCHLD);
 		fake_child(0, 0);		/* it was stopped, say */
 		fake_child(77, cases[i].status);
-		assert_int_equal(spawn_workload_child(argv_a, env_a),
+		assert_int_equal(spawn_workload_child(&job),
 				 cases[i].want);
-		assert_string_equal(fake_calls(), "setsid\n"
-			"write /proc/self/oom_score_adj 0 0\nctty 0\nfork\n"
+		assert_string_equal(fake_calls(), "setsid\nctty 0\nfork\n"
 			"close_from 3\ndrain 0\n");
 	}
 
@@ -247,9 +253,23 @@ static void test_workload_leader(void **state)
 		fake_reset();
 		fake_fork(0);
 		fake_fail("fork", rc);
-		spawn_workload_child(argv_a, env_a);
-		assert_non_null(strstr(fake_calls(), "sigreset\nexec /bin/a"));
+		spawn_workload_child(&job);
+		assert_non_null(strstr(fake_calls(), BECOME "close_from 3\n"
+				       "sigreset\nexec /bin/a"));
 	}
+}
+
+/* A user that cannot be had: nothing runs, least of all as root */
+static void test_workload_nobody(void **state)
+{
+	const struct spawn_job bad = { argv_a, &work_env, &nobody };
+
+	(void)state;
+	spawn_env_init(&work_env, env_a);
+	fake_fail("ctty", -ENOTTY);
+	assert_int_equal(spawn_workload_child(&bad), 126);
+	assert_null(strstr(fake_calls(), "exec"));
+	assert_non_null(strstr(fake_logged(), "guest user not found: nobody"));
 }
 
 /* SIGTERM goes on only to a workload that has left the leader's group */
@@ -274,7 +294,7 @@ static void test_workload_forward(void **state)
 		fake_fail("getpgid 0", 500);
 		fake_signal(SIGTERM);
 		fake_child(77, 0);
-		spawn_workload_child(argv_a, env_a);
+		spawn_workload_child(&job);
 		calls = fake_calls();
 		if (cases[i].kills)
 			assert_non_null(strstr(calls, cases[i].kills));
@@ -351,7 +371,7 @@ int init_spawn_test(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_env), T(test_find), T(test_interp), T(test_exec_fails),
 		T(test_workload_plain), T(test_workload_leader),
-		T(test_workload_forward), T(test_agent), T(test_agent_fails),
+		T(test_workload_nobody), T(test_workload_forward), T(test_agent), T(test_agent_fails),
 #undef T
 	};
 
