@@ -30,6 +30,7 @@
 #define UNSTALL_BATCH	16	/* flows let in a turn after the link was full */
 
 COUNT(drop_udp_filtered, "UDP datagrams from endpoints not sent to before");
+COUNT(drop_udp_rcvbuf, "UDP datagrams that came faster than they were fetched");
 COUNT(drop_udp_link, "UDP datagrams for the guest lost: no link, or too long");
 
 /* ---- datagrams ------------------------------------------------------------ */
@@ -46,8 +47,15 @@ void udp_down_init(struct down_batch *b)
 	}
 }
 
-/* The size of a train's datagrams, and the traffic class */
-static void take_ctl(struct msghdr *m, struct udp_train *t)
+/* @all: since the socket was made; a message that is looked at twice adds nothing */
+static void count_lost(struct uflow *f, uint32_t all)
+{
+	count_add(drop_udp_rcvbuf, all - f->lost);
+	f->lost = all;
+}
+
+/* The size of a train's datagrams, the traffic class, what was lost before it */
+static void take_ctl(struct uflow *f, struct msghdr *m, struct udp_train *t)
 {
 	int v;
 
@@ -61,6 +69,9 @@ static void take_ctl(struct msghdr *m, struct udp_train *t)
 		memcpy(&v, CMSG_DATA(c), sizeof(v));
 		if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO)
 			t->gso_size = (uint16_t)v;
+		else if (c->cmsg_level == SOL_SOCKET &&
+			 c->cmsg_type == SO_RXQ_OVFL)
+			count_lost(f, (uint32_t)v);
 		else if (c->cmsg_level == IPPROTO_IPV6 &&
 			 c->cmsg_type == IPV6_TCLASS)
 			t->tos = (uint8_t)v;
@@ -101,7 +112,7 @@ static bool deliver(struct uflow *f, struct down_batch *b)
 	size_t n;
 	int rc;
 
-	take_ctl(&m->msg_hdr, &t);
+	take_ctl(f, &m->msg_hdr, &t);
 	if (t.gso_size >= t.len)
 		t.gso_size = 0;
 	n = t.gso_size ? (t.len + t.gso_size - 1) / t.gso_size : 1;

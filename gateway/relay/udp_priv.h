@@ -51,6 +51,7 @@ struct upeer {
  * struct uflow - One guest port and its host socket
  * @path:	What is set on the socket
  * @train_max:	Longest datagram of which the host takes a train
+ * @lost:	By the socket, for its buffer was full, as far as it was counted
  * @newest:	Of its endpoints, by last use; slots in the peer slab
  * @npeers:	How many endpoints it has
  * @stalled_next, @stalled_at: In the list of flows that wait for room in the link
@@ -63,6 +64,7 @@ struct uflow {
 	struct ukey key;
 	struct path path;
 	uint16_t train_max;
+	uint32_t lost;
 	uint64_t last_ns;
 	uint32_t newest, oldest, npeers;
 	struct uflow *stalled_next, **stalled_at;
@@ -103,7 +105,7 @@ struct down_batch {
 	struct iovec iov[UDP_DOWN_BATCH];
 	struct sockaddr_storage from[UDP_DOWN_BATCH];
 	_Alignas(struct cmsghdr) char
-		ctl[UDP_DOWN_BATCH][CMSG_SPACE(sizeof(int)) * 2];
+		ctl[UDP_DOWN_BATCH][CMSG_SPACE(sizeof(int)) * 3];
 	struct slab_id flow;
 	unsigned int n, next;
 	size_t off;

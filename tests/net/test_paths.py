@@ -239,21 +239,45 @@ def test_traffic_class_goes_along(net, family):
         assert told(s)[:2] == (b"down", [tos])
 
 
+def overflows(net):
+    """Datagrams lost where a process was too slow: {where: how many}."""
+    out = {}
+    for name, ns in (("guest", net.guest), ("gateway's sockets", net.host),
+                     ("server", net.paths.server)):
+        text = ns.run("cat", "/proc/net/snmp", "/proc/net/snmp6")
+        names, values = re.findall(r"^Udp: (.*)$", text, re.M)
+        v4 = dict(zip(names.split(), map(int, values.split())))
+        v6 = re.search(r"^Udp6RcvbufErrors\s+(\d+)$", text, re.M)
+        out[name] = v4["RcvbufErrors"] + int(v6[1])
+    text = net.guest.run("cat", "/proc/net/dev")
+    out["guest's eth0"] = int(re.search(r"eth0:(.*)", text)[1].split()[11])
+    return out
+
+
 @both
 @pytest.mark.parametrize("reverse", [False, True], ids=["up", "down"])
 def test_iperf3(net, family, reverse):
+    """Nothing is lost but in a buffer while somebody had no processor.
+
+    If that is iperf3 itself, in its own socket, it is none of our business.
+    """
     exe = tool("iperf3")
     far = net.paths.server
     for _ in range(5):      # a busy machine lets all of it wait, now and then
+        before = overflows(net)
         server = far.popen(exe, "-s", "-1", stdout=subprocess.DEVNULL)
         until(lambda: far.run("ss", "-Hltn", "sport = 5201"), "iperf3")
         out = net.guest.run(exe, "-u", "-b50M", "-l1200", "-t1", "-J",
                             "-c", SERVER[family], *(["-R"] * reverse))
         server.wait(5)
         total = json.loads(out)["end"]["sum"]
-        if total["lost_percent"] < 5 and total["packets"] > 4000:  # of 5208
+        lost = {k: n - before[k] for k, n in overflows(net).items()}
+        print(total["lost_packets"], "lost:", lost)
+        assert total["lost_packets"] <= sum(lost.values()), lost
+        ours = lost["gateway's sockets"] + lost["guest's eth0"]
+        if ours < 0.01 * total["packets"] and total["packets"] > 4000:
             return
-    assert False, total
+    assert False, (total, lost)
 
 
 @both

@@ -359,6 +359,33 @@ static void refused(void **state)
 	}
 }
 
+/* Nobody fetched them in time: they are lost, and it is known how many */
+static void slow_to_fetch(void **state)
+{
+	struct sockaddr_storage who;
+	struct udp_relay_stats st;
+	struct rig t;
+
+	(void)state;
+	rig_up(&t, false, 8, 0);
+	say(&t, 7, 0, 1, 10);
+	turn(&t);
+	hears(&t, 0, 1, 10, &who);
+	for (int i = 0; i < 4000; i++)
+		answer(&t, &who, 5, 1200);
+	for (int i = 0; i < 300; i++) {
+		turn(&t);
+		guest_clear(t.g);
+	}
+	answer(&t, &who, 5, 1200);	/* it brings the last of the number */
+	turn(&t);
+	udp_relay_stats(t.r, &st);
+	assert_true(count_get("drop_udp_rcvbuf") > 0);
+	assert_int_equal(st.down_dgrams + count_get("drop_udp_rcvbuf"), 4001);
+	assert_true(st.down_dgrams > 150);	/* the default holds 92 */
+	rig_down(&t);
+}
+
 /* What a flow may have for itself, with four flows and sixteen endpoints */
 #define OWN	4
 #define SERVERS	10
@@ -582,6 +609,7 @@ int udp_relay_test(void)
 		cmocka_unit_test(ends_while_stalled),
 		cmocka_unit_test(train_to_the_guest),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(slow_to_fetch),
 		cmocka_unit_test(share_of_endpoints),
 		cmocka_unit_test(rate_of_flows),
 		cmocka_unit_test(stalled_take_turns),
