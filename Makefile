@@ -214,6 +214,10 @@ soak-flows: all $(O)/deps/test	## 65536 TCP flows, or what the descriptors allow
 valgrind: $(O)/quick/tcp $(O)/deps/soak	## 100 000 random frames under valgrind
 	@CORE_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp core_frames
 	@TCP_FRAMES=100000 $(VALGRIND) $(O)/quick/tcp tcp_frames
+# It measures, so it has the machine for itself
+ifneq ($(filter soak,$(MAKECMDGOALS)),)
+netem: | soak-tcp soak-frames soak-flows valgrind
+endif
 netem: all image $(O)/deps/test $(O)/deps/vm	## ours beside pasta over loss and delay: a table
 	@MSB_BUILD='$(abspath $(O))' PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) tests/vm/netem.py $(ARGS)

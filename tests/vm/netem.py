@@ -204,7 +204,7 @@ def main():
     for c, reason in why.items():
         print(f"netem: {c} is left out: {reason}")
     ms = int(a.seconds * 1000)
-    cells = [Cell(x, ms, ms // 2, a.repeat) for x in a.cells or CELLS]
+    cells = [Cell(x, ms, min(ms // 2, 3000), a.repeat) for x in a.cells or CELLS]
     d = pathlib.Path(tempfile.mkdtemp(prefix="msb-netem-"))
     try:
         run = Run(d, cells, columns)

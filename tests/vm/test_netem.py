@@ -6,12 +6,12 @@ import vm
 
 OURS = ("ours",)
 # Beside pasta where that decides; the others are there for the bytes
-CELLS = [netem.Cell("l1d20", 2000, 1000, repeat=3),
+CELLS = [netem.Cell("l1d20", 2000, 700, repeat=2),
          netem.Cell("l10d0", 1200, 800, columns=OURS),
-         netem.Cell("l5d100", 2000, 1000, columns=OURS),
+         netem.Cell("l5d100", 1800, 800, columns=OURS),
          netem.Cell("reorder", 1200, 800, columns=OURS),
          netem.Cell("duplicate", 1200, 800, columns=OURS),
-         netem.Cell("corrupt", 1500, 1000, columns=OURS),
+         netem.Cell("corrupt", 1200, 800, columns=OURS),
          netem.Cell(netem.DAMAGE, 1000, 500, columns=OURS)]
 
 
@@ -23,7 +23,7 @@ def run(room):
             pytest.skip(why[column])
     r = netem.Run(room("netem"), CELLS, ["ours", "pasta"])
     r.logs_text = "\n".join(f"--- {k}\n{v}" for k, v in r.logs.items())
-    for line in netem.table(r, CELLS, ["ours", "pasta"]):
+    for line in netem.table(r, CELLS[:-1], ["ours", "pasta"]):
         vm.measure("netem", line)
     return r
 
