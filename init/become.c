@@ -65,7 +65,8 @@ int become(const struct become *b, struct spawn_env *e)
 	struct userspec_ids ids;
 	int rc;
 
-	cgroup_enter();
+	if (b->cgroup)
+		cgroup_enter();
 	sys_write_file("/proc/self/oom_score_adj", 0, "0");
 	rlimits_apply(&b->limits);
 	rc = look_up(b->user, &ids);

@@ -13,12 +13,13 @@ struct spawn_env;
  * struct become - Who that is
  * @user:	MSB_USER, or NULL for root
  * @limits:	MSB_RLIMITS
+ * @cgroup:	There is a control group to enter
  * @home:	The environment has no HOME of its own: it is that of the user
  */
 struct become {
 	const char *user;
 	struct rlimits limits;
-	bool home;
+	bool cgroup, home;
 };
 
 /**
@@ -27,7 +28,7 @@ struct become {
  *
  * Its control group, an ordinary oom_score_adj, the limits while they may still
  * be raised, groups before the user.  A limit that cannot be set is reported; a
- * user that cannot be had is the end: nothing that should be nobody runs as root.
+ * user that cannot be had is the end: what should be nobody never runs as root.
  *
  * Return: 0; -errno, reported
  */

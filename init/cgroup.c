@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,39 +52,44 @@ static void limit(const char *value, char *buf, size_t size)
 	snprintf(buf, size, "%llu", (unsigned long long)(n ? n : usual()));
 }
 
-static int set(const char *path, const char *text)
+static void set(const char *path, const char *text)
 {
 	int rc = sys_write_file(path, 0, text);
 
 	if (rc < 0)
 		log_warn("workload: %s: %s", path, strerror(-rc));
-	return rc;
 }
 
-int cgroup_setup(const char *pids_max)
+bool cgroup_setup(const char *pids_max)
 {
+	unsigned long magic;
 	char text[24];
-	int rc, group, pids;
+	int rc;
 
 	limit(pids_max, text, sizeof(text));
+	if (sys_contained() || sys_fstype(ROOT, &magic) < 0 ||
+	    magic != CGROUP2_SUPER_MAGIC) {
+		log_info("workload: there are no control groups here");
+		return false;
+	}
 	/* One that the kernel lacks must not take the other along */
 	sys_write_file(ROOT "/cgroup.subtree_control", 0, "+pids");
 	sys_write_file(ROOT "/cgroup.subtree_control", 0, "+memory");
 	rc = sys_mkdir(CGROUP_DIR, 0755);
 	if (rc < 0 && rc != -EEXIST) {
-		log_info("workload: no control group: %s", strerror(-rc));
-		return rc;
+		log_warn("workload: control group: %s", strerror(-rc));
+		return false;
 	}
-	pids = set(CGROUP_DIR "/pids.max", text);
-	group = set(CGROUP_DIR "/memory.oom.group", "1");
-	return pids < 0 ? pids : group;
+	set(CGROUP_DIR "/pids.max", text);
+	set(CGROUP_DIR "/memory.oom.group", "1");
+	return true;
 }
 
 void cgroup_enter(void)
 {
 	int rc = sys_write_file(CGROUP_DIR "/cgroup.procs", 0, "0");
 
-	if (rc < 0 && rc != -ENOENT)
+	if (rc < 0)
 		log_warn("workload: control group: %s", strerror(-rc));
 }
 

@@ -11,6 +11,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "init/cgroup.h"
 #include "init/console.h"
 #include "init/pid1.h"
 #include "init/pid1_act.h"
@@ -147,8 +148,13 @@ static enum pid1_event act_note_failed(struct pid1 *p)
 
 static enum pid1_event act_net(struct pid1 *p)
 {
+	enum pid1_event e;
+
 	pid1_arm(p, &p->stage, p->ready_ms);
-	return act_agent(p);
+	e = act_agent(p);
+	/* While the agent is at work: the kernel takes its time for this */
+	p->become.cgroup = cgroup_setup(pid1_env(p->env, CGROUP_VAR));
+	return e;
 }
 
 static enum pid1_event act_ready(struct pid1 *p)
@@ -442,7 +448,8 @@ void pid1_init(struct pid1 *p, struct ev *ev, int argc, char *const *argv,
 	p->env = env;
 	p->verbose = verbose && strcmp(verbose, "1") == 0;
 	p->ready_ms = pid1_seconds("MSB_READY_TIMEOUT",
-				   pid1_env(env, "MSB_READY_TIMEOUT"), READY_MS);
+				   pid1_env(env, "MSB_READY_TIMEOUT"),
+				   READY_MS);
 	p->stop_ms = pid1_seconds("MSB_STOP_TIMEOUT",
 				  pid1_env(env, "MSB_STOP_TIMEOUT"), STOP_MS);
 	p->restart = restart_parse(pid1_env(env, "MSB_RESTART"));

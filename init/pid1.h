@@ -24,8 +24,8 @@
  * MOUNT  File systems, modules, the real root.  Blocks: there is nobody yet.
  * NET    The agent sets the network up.  Whether it is ready, has failed or
  *        says nothing in time: on it goes, and a line says which.
- * READY  The workload is being started; tried again when fork() fails, and after
- *        a pause when it has ended and is to be restarted.
+ * READY  The workload is being started; tried again when fork() fails, and
+ *        after a pause when it has ended and is to be restarted.
  * RUN    It runs.  The agent is started again whenever it ends.
  * STOP   In phases, see enum pid1_phase; over when no process is left.
  * OFF    Everything is written out, and the machine ends.  If the kernel will

@@ -20,7 +20,7 @@ enum pid1_event pid1_act_mount(struct pid1 *p);
 /** pid1_act_work() - Start the workload, the first time or again */
 enum pid1_event pid1_act_work(struct pid1 *p);
 
-/** pid1_act_work_end() - The workload has ended: again after a pause, or over */
+/** pid1_act_work_end() - It has ended: again after a pause, or over */
 enum pid1_event pid1_act_work_end(struct pid1 *p);
 
 #endif /* INIT_PID1_ACT_H */

@@ -80,7 +80,6 @@ enum pid1_event pid1_act_work(struct pid1 *p)
 		p->work_code = SPAWN_NOT_FOUND;
 		return PID1_EV_WORK_OVER;
 	}
-	cgroup_setup(pid1_env(p->env, CGROUP_VAR));
 	return start(p);
 }
 
@@ -91,7 +90,8 @@ enum pid1_event pid1_act_work_end(struct pid1 *p)
 	if (!restart_wanted(p->restart, p->work_code))
 		return PID1_EV_WORK_OVER;
 	/* What it has left behind would be in the way of the next one */
-	cgroup_kill();
+	if (p->become.cgroup)
+		cgroup_kill();
 	ms = restart_delay_ms(&p->work_delay_ms, p->work_lived_ns);
 	log_warn("workload: ended with status %d; starting it again in %u ms",
 		 p->work_code, ms);

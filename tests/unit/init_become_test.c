@@ -24,7 +24,7 @@ static char *const base[] = { path_env, home_env, NULL };
 
 static int run(const char *user, bool home)
 {
-	struct become b = { .user = user, .home = home };
+	struct become b = { .user = user, .cgroup = true, .home = home };
 
 	fake_file("/etc/passwd", S_IFREG, "root:x:0:0::/root:\n"
 		  "app:x:1000:100::/home/app:\nbare:x:7:8::");
@@ -123,7 +123,9 @@ static void test_limits(void **state)
 	fake_fail("setrlimit 6", -EPERM);
 	spawn_env_init(&env, base);
 	assert_int_equal(become(&b, &env), 0);
-	assert_string_equal(fake_calls(), ENTER "setrlimit 6 6 6\n"
+	/* And there is no group to enter here */
+	assert_string_equal(fake_calls(), "write /proc/self/oom_score_adj 0 0\n"
+			    "setrlimit 6 6 6\n"
 			    "setrlimit 7 5 5\nsetgroups\nsetgid 0\nsetuid 0\n");
 }
 

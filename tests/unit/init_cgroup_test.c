@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,13 +16,21 @@
 
 int init_cgroup_test(void);
 
+/** world() - One with control groups */
+static void world(void)
+{
+	fake_reset();
+	fake_mount("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC);
+}
+
 static void test_setup(void **state)
 {
 	(void)state;
+	world();
 	fake_file("/proc/sys/kernel/threads-max", S_IFREG, "1800\n");
 	fake_file("/proc/sys/kernel/pid_max", S_IFREG, "32768\n");
 	fake_fail("mkdir", -EEXIST);
-	assert_int_equal(cgroup_setup(NULL), 0);
+	assert_true(cgroup_setup(NULL));
 	assert_string_equal(fake_calls(),
 		"write /sys/fs/cgroup/cgroup.subtree_control 0 +pids\n"
 		"write /sys/fs/cgroup/cgroup.subtree_control 0 +memory\n"
@@ -59,11 +68,11 @@ static void test_limit(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		char want[32];
 
-		fake_reset();
+		world();
 		if (cases[i].threads)
 			fake_file("/proc/sys/kernel/threads-max", S_IFREG,
 				  cases[i].threads);
-		assert_int_equal(cgroup_setup(cases[i].value), 0);
+		assert_true(cgroup_setup(cases[i].value));
 		snprintf(want, sizeof(want), "pids.max 0 %s\n", cases[i].want);
 		assert_non_null(strstr(fake_calls(), want));
 		assert_int_equal(*fake_logged() != '\0', cases[i].said);
@@ -74,23 +83,24 @@ static void test_failures(void **state)
 {
 	static const struct {
 		const char *fail;
-		int rc, want;
+		int rc;
+		bool want;
 		const char *said;
 	} cases[] = {
-		{ "mkdir", -ENOENT, -ENOENT, "t: info: workload: no control "
-		  "group: No such file or directory\n" },
-		{ "write /sys/fs/cgroup/workload/pids.max", -ENOENT, -ENOENT,
+		{ "mkdir", -EROFS, false, "t: warn: workload: control group: "
+		  "Read-only file system\n" },
+		{ "write /sys/fs/cgroup/workload/pids.max", -ENOENT, true,
 		  "t: warn: workload: /sys/fs/cgroup/workload/pids.max: " },
-		{ "write /sys/fs/cgroup/workload/memory", -EACCES, -EACCES,
+		{ "write /sys/fs/cgroup/workload/memory", -EACCES, true,
 		  "t: warn: workload: /sys/fs/cgroup/workload/memory.oom." },
-		{ "write /sys/fs/cgroup/cgroup.subtree", -EINVAL, 0, NULL },
+		{ "write /sys/fs/cgroup/cgroup.subtree", -EINVAL, true, NULL },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		const char *said;
 
-		fake_reset();
+		world();
 		fake_fail(cases[i].fail, cases[i].rc);
 		assert_int_equal(cgroup_setup(NULL), cases[i].want);
 		said = fake_logged();
@@ -100,21 +110,29 @@ static void test_failures(void **state)
 		else
 			assert_string_equal(said, "");
 	}
-	/* Without a group there is none to enter: said once is enough */
-	fake_fail("write", -ENOENT);
-	cgroup_enter();
-	assert_string_equal(fake_logged(), "");
-	fake_reset();
 	fake_fail("write", -EAGAIN);
 	cgroup_enter();
 	assert_non_null(strstr(fake_logged(), "workload: control group: "));
+}
+
+/* What is not ours, or is no group, is not touched */
+static void test_none(void **state)
+{
+	(void)state;
+	assert_false(cgroup_setup(NULL));
+	fake_mount("/sys/fs/cgroup", TMPFS_MAGIC);
+	assert_false(cgroup_setup(NULL));
+	world();
+	fake_contained(true);
+	assert_false(cgroup_setup(NULL));
+	assert_string_equal(fake_calls(), "");
 }
 
 int init_cgroup_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
-		T(test_setup), T(test_limit), T(test_failures),
+		T(test_setup), T(test_limit), T(test_failures), T(test_none),
 #undef T
 	};
 

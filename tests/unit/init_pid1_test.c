@@ -5,6 +5,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,14 +27,14 @@ int init_pid1_test(void);
 #define ANY	NULL	/* not looked at here */
 
 #define START_AGENT	"pipe\nfork\n"
-#define CGROUP		"write /sys/fs/cgroup/cgroup.subtree_control 0 +pids\n" \
-			"write /sys/fs/cgroup/cgroup.subtree_control 0 " \
-			"+memory\nmkdir /sys/fs/cgroup/workload 755\n"	\
+#define CONTROL		"write /sys/fs/cgroup/cgroup.subtree_control 0 "
+#define CGROUP		CONTROL "+pids\n" CONTROL "+memory\n"		\
+			"mkdir /sys/fs/cgroup/workload 755\n"	\
 			"write /sys/fs/cgroup/workload/pids.max 0 3670016\n" \
 			"write /sys/fs/cgroup/workload/memory.oom.group 0 1\n"
 #define START_WORK	"mkdir /run/msb 755\n"				\
 			"write /run/msb/boot 644 WORKLOAD=1000000000\n\n" \
-			CGROUP "fork\n"
+			"fork\n"
 #define TERM_ALL	"kill -1 15\nkill -1 18\n"
 #define TERM_WORK	"kill -202 15\nkill -202 18\n"
 #define KILL_ALL	"kill -1 9\nkill -1 18\n"
@@ -54,7 +55,7 @@ static const struct cell {
 	  stage, retry }
 #define NIL(state, ev)	C(state, ev, state, NONE, "", KEEP, KEEP)
 	C(MOUNT, BEGIN,		MOUNT,	DONE,	ANY,		KEEP, KEEP),
-	C(MOUNT, DONE,		NET,	NONE,	START_AGENT,	1,    KEEP),
+	C(MOUNT, DONE,		NET,	NONE,	START_AGENT CGROUP, 1, KEEP),
 	NIL(MOUNT, READY),
 	NIL(MOUNT, FAILED),
 	NIL(MOUNT, TIMEOUT),
@@ -136,6 +137,7 @@ static struct pid1 *begin(enum pid1_state s, char *const *env)
 
 	assert_non_null(ev);
 	fake_reset();
+	fake_mount("/sys/fs/cgroup", CGROUP2_SUPER_MAGIC);
 	fake_file("/bin/sh", S_IFREG | 0755, NULL);
 	fake_file("/proc/cmdline", S_IFREG, "quiet\n");
 	fake_file("/proc/self/mounts", S_IFREG, "");
@@ -327,7 +329,7 @@ static void test_life(void **state)
 	assert_string_equal(calls, "write /proc/self/oom_score_adj 0 -1000\n"
 			    "open /m.ko\nfinit 0\nmkdir /tmp 1777\n"
 			    "mount tmpfs /tmp tmpfs 6 mode=1777\n"
-			    "pipe\nfork\n");
+			    START_AGENT CGROUP);
 	assert_int_equal(p->stage.due_ns, 6 * NS_PER_S);
 	assert_string_equal(p->cmdline, "quiet");
 	p->agent = AGENT;
@@ -339,7 +341,7 @@ static void test_life(void **state)
 	assert_string_equal(fake_calls(), "mkdir /run/msb 755\n"
 		"write /run/msb/boot 644 MOUNTS=1000000000\n"
 		"MODULES=1000000000\nAGENT=1000000000\nREADY=1001000000\n"
-		"WORKLOAD=1001000000\n\n" CGROUP "fork\n");
+		"WORKLOAD=1001000000\n\nfork\n");
 	assert_non_null(strstr(fake_logged(), "t: info: boot (ns): "
 		"MOUNTS=1000000000 MODULES=1000000000 AGENT=1000000000 "
 		"READY=1001000000 WORKLOAD=1001000000\n"));
@@ -538,6 +540,7 @@ static void test_restart(void **state)
 
 		memcpy(value, cases[i].value, strlen(cases[i].value) + 1);
 		p = begin(PID1_READY, env);
+		p->become.cgroup = true;
 		pid1_event(p, PID1_EV_BEGIN);
 		assert_int_equal(p->state, PID1_RUN);
 		for (uint64_t ms = 100; ms < 800; ms *= 2) {
@@ -639,6 +642,63 @@ static void test_block_root(void **state)
 	end(p);
 }
 
+/** random_event() - One that may happen now; EMPTY only when nobody is left */
+static enum pid1_event random_event(struct pid1 *p, unsigned int *seed)
+{
+	enum pid1_event e = (enum pid1_event)(rand_r(seed) % PID1_EV_NUM);
+
+	if (e == PID1_EV_AGENT_EXIT)
+		p->agent = 0;
+	if (e == PID1_EV_WORK_EXIT) {
+		p->work = 0;
+		p->work_code = rand_r(seed) % 3;
+	}
+	fake_advance(rand_r(seed) % NS_PER_S);
+	return e;
+}
+
+/*
+ * Whatever happens in whatever order, with calls that fail at random: PID 1
+ * ends in OFF once it is told to stop, and never goes on without a next event
+ */
+static void test_random(void **state)
+{
+	static const char *const fails[] = {
+		"fork", "pipe", "mount", "kill", "write", "mkdir", "-",
+	};
+	char always[] = "MSB_RESTART=always", *env[] = { always, NULL };
+	int null = open("/dev/null", O_WRONLY), was = dup(STDERR_FILENO);
+
+	(void)state;
+	dup2(null, STDERR_FILENO);	/* the last lines of 10 000 lives */
+	for (unsigned int run = 0; run < 10000; run++) {
+		unsigned int seed = run;
+		struct pid1 *p = begin((enum pid1_state)(run % PID1_STATE_NUM),
+				       run & 64 ? env : no_words);
+
+		fake_fail(fails[run % ARRAY_SIZE(fails)], -EAGAIN);
+		fake_fail("reboot", -EPERM);
+		p->agent = AGENT;
+		for (int i = 0; i < 20; i++) {
+			pid1_event(p, random_event(p, &seed));
+			if (p->pipe.fd >= 0) {
+				ev_del(p->ev, &p->pipe);
+				fd_close(&p->pipe.fd);
+			}
+			fake_calls();
+		}
+		pid1_event(p, PID1_EV_SIGNAL);
+		/* Nobody obeys: time alone leads to the end */
+		for (int i = 0; i < 4 && p->state != PID1_OFF; i++)
+			pid1_event(p, PID1_EV_TIMEOUT);
+		assert_int_equal(p->state, PID1_OFF);
+		end(p);
+	}
+	dup2(was, STDERR_FILENO);
+	close(null);
+	close(was);
+}
+
 int init_pid1_test(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -648,7 +708,7 @@ int init_pid1_test(void)
 		T(test_reap_empty), T(test_last_words), T(test_pipe),
 		T(test_end), T(test_seconds), T(test_root),
 		T(test_restart), T(test_restart_stop), T(test_variables),
-		T(test_block_root),
+		T(test_block_root), T(test_random),
 #undef T
 	};
 

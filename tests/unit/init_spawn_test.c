@@ -202,7 +202,9 @@ static void test_exec_fails(void **state)
 static char word_a[] = "/bin/a", path_env[] = "PATH=/bin";
 static char *const argv_a[] = { word_a, NULL };
 static char *const env_a[] = { path_env, NULL };
-static const struct become nobody = { .user = "nobody" }, root_ = { .user = "0" };
+static const struct become nobody = { .user = "nobody" }, root_ = {
+	.user = "0", .cgroup = true,
+};
 static struct spawn_env work_env;
 static const struct spawn_job job = { argv_a, &work_env, &root_ };
 
@@ -371,7 +373,8 @@ int init_spawn_test(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_env), T(test_find), T(test_interp), T(test_exec_fails),
 		T(test_workload_plain), T(test_workload_leader),
-		T(test_workload_nobody), T(test_workload_forward), T(test_agent), T(test_agent_fails),
+		T(test_workload_nobody), T(test_workload_forward),
+		T(test_agent), T(test_agent_fails),
 #undef T
 	};
 
