@@ -87,7 +87,7 @@ static bool is_known(struct span list, const char *type)
 	return false;
 }
 
-/** mount_any() - Try the types; for those not loaded the kernel runs modprobe */
+/** mount_any() - Try the types; for one not loaded the kernel runs modprobe */
 static int mount_any(const struct diskfs *f, unsigned long flags)
 {
 	char text[LIST_MAX], type[TYPE_MAX];

@@ -4,8 +4,8 @@
 /*
  * rofs - a root that cannot be written to
  *
- * The agent writes /etc/resolv.conf and its like.  On a read-only file system it
- * mounts its copies over them, which takes files to mount over.
+ * The agent writes /etc/resolv.conf and its like.  On a read-only file system
+ * it mounts its copies over them, which takes files to mount over.
  */
 
 /**

@@ -51,10 +51,10 @@ int root_switch(const struct root *r);
 #define ROOT_UPPER	"/run/msb/root/upper"
 
 /**
- * root_assemble() - Make the root that MSB_BLOCK_ROOT describes, and make it ours
+ * root_assemble() - Make the root that MSB_BLOCK_ROOT describes, and enter it
  *
- * Otherwise like root_switch().  The writable layer stays visible at ROOT_UPPER,
- * for root only.
+ * Otherwise like root_switch().  The writable layer stays visible at
+ * ROOT_UPPER, for root only.
  */
 int root_assemble(const struct blockroot *b);
 

@@ -30,8 +30,8 @@ struct userspec {
 
 /**
  * struct userspec_ids - Who that is
- * @groups:	Supplementary groups, @ngroups of them; @gid is the first, unless
- *		the user has no name: then there are none
+ * @groups:	Supplementary groups, @ngroups of them; @gid is the first,
+ *		unless the user has no name: then there are none
  * @more:	There are more of them than @groups holds
  * @name:	Login name, "" if it is in no passwd
  * @home:	Home directory, "" if it is in no passwd or has none

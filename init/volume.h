@@ -3,7 +3,8 @@
 
 #include "init/mntspec.h"
 
-#define VOLUME_STAGE	"/run/msb/share"	/* of a file, while it is bound */
+/* Where the share of a file is mounted while the file is bound */
+#define VOLUME_STAGE	"/run/msb/share"
 
 /**
  * volume_mount() - Mount one volume

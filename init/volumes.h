@@ -19,7 +19,7 @@
 
 /**
  * struct volume - One of them
- * @path:	Where, from @text of struct volumes: "/a/b", without "." and ".."
+ * @path:	From @text of struct volumes: "/a/b", without "." and ".."
  * @depth:	Number of its components
  */
 struct volume {

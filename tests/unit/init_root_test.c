@@ -162,7 +162,8 @@ static void test_failures(void **state)
 		"mkdir /run/msb/root/upper 755\n"
 #define OVERLAY	"mkdir /run/msb/root/upper/upper 755\n"			\
 		"mkdir /run/msb/root/upper/work 755\n"			\
-		"mount overlay /newroot overlay 0 lowerdir=/run/msb/root/lower," \
+		"mount overlay /newroot overlay 0 "			\
+		"lowerdir=/run/msb/root/lower,"				\
 		"upperdir=/run/msb/root/upper/upper,"			\
 		"workdir=/run/msb/root/upper/work\nchdir /newroot\n"
 

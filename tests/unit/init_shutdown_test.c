@@ -168,7 +168,8 @@ int init_shutdown_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_parse), T(test_pseudo),
-		T(test_unmount), T(test_upper), T(test_unmount_ends), T(test_contained),
+		T(test_unmount), T(test_upper), T(test_unmount_ends),
+		T(test_contained),
 		T(test_no_proc), T(test_off),
 #undef T
 	};

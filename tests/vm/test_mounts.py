@@ -240,7 +240,7 @@ def tree(d, script, variables, **files):
     root = d / "root"
     for name in ("bin", "sbin", "etc/msb", "dev", "proc", "sys", "run", "tmp",
                  "usr/bin", "usr/sbin", "var", "root", "lib"):
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
     busybox = shutil.which("busybox") or "/bin/busybox"
     shutil.copy(busybox, root / "bin/busybox")
     for applet in subprocess.run([busybox, "--list-full"], check=True,
@@ -283,9 +283,13 @@ def check_read_only(g):
     assert ROOT_ENDS not in g.log()
 
 
-def test_read_only(tmp):
+def test_read_only(tmp, servers):
     """The agent's files are mounted over those of the image"""
+    bundle = "etc/ssl/certs/ca-certificates.crt"
+    ca = servers.ca.pem.read_text()
+    (tmp / "root/etc/ssl/certs").mkdir(parents=True)
     root = tree(tmp, "root", VARIABLES, **{
+        "etc/msb/ca.pem": servers.ca.pem, bundle: "# empty\n",
         "etc/resolv.conf": "nameserver 192.0.2.1\n",
         "etc/hosts": "127.0.0.1 localhost\n", "etc/hostname": "image\n"})
     image = ext4(tmp / "root.img", root, 64)
@@ -294,6 +298,7 @@ def test_read_only(tmp):
     check_read_only(g)
     m = in_mounts(g.step("mounts"))
     assert m["/etc/resolv.conf"][1] == "tmpfs" and "/etc" not in m
+    assert ca.split()[2] in g.step("ca").ok().text
     assert g.step("delete").status != 0
 
 

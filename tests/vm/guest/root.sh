@@ -13,6 +13,7 @@ step status cat "$S"
 step resolv cat /etc/resolv.conf
 step hosts cat /etc/hosts
 step hostname cat /etc/hostname
+step ca sh -c 'cat "$SSL_CERT_FILE"'
 step ping4 pinged "$GW4"
 step dns_alias nslookup -type=a "$ALIAS"
 exit 0
