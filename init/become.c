@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "init/become.h"
 #include "init/cgroup.h"
+#include "init/profile.h"
 #include "init/spawn.h"
 #include "init/sys.h"
 #include "init/userspec.h"
@@ -69,6 +70,9 @@ int become(const struct become *b, struct spawn_env *e)
 		cgroup_enter();
 	sys_write_file("/proc/self/oom_score_adj", 0, "0");
 	rlimits_apply(&b->limits);
+	rc = b->restricted ? profile_enter() : 0;
+	if (rc < 0)
+		return rc;
 	rc = look_up(b->user, &ids);
 	if (rc > 0) {
 		rc = change(&ids);

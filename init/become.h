@@ -13,13 +13,14 @@ struct spawn_env;
  * struct become - Who that is
  * @user:	MSB_USER, or NULL for root
  * @limits:	MSB_RLIMITS
+ * @restricted: MSB_SECURITY_PROFILE says so
  * @cgroup:	There is a control group to enter
  * @home:	The environment has no HOME of its own: it is that of the user
  */
 struct become {
 	const char *user;
 	struct rlimits limits;
-	bool cgroup, home;
+	bool restricted, cgroup, home;
 };
 
 /**
@@ -27,8 +28,9 @@ struct become {
  * @e:		Environment of the workload: HOME, USER and LOGNAME may be set
  *
  * Its control group, an ordinary oom_score_adj, the limits while they may still
- * be raised, groups before the user.  A limit that cannot be set is reported; a
- * user that cannot be had is the end: what should be nobody never runs as root.
+ * be raised, the profile, groups before the user.  A limit that cannot be set
+ * is reported; a profile or a user that cannot be had is the end: what should
+ * be nobody never runs as root.
  *
  * Return: 0; -errno, reported
  */

@@ -1,4 +1,5 @@
 #include <string.h>
+#include <sys/mount.h>
 
 #include "base/log.h"
 #include "init/blockroot.h"
@@ -7,6 +8,7 @@
 #include "init/mounts.h"
 #include "init/pid1.h"
 #include "init/pid1_act.h"
+#include "init/profile.h"
 #include "init/rofs.h"
 #include "init/root.h"
 #include "init/sys.h"
@@ -128,7 +130,9 @@ static void mount_volumes(struct pid1 *p)
 	for (unsigned int k = 0; k < MNTSPEC_KIND_NUM; k++)
 		values[k] = pid1_env(p->env,
 				     mntspec_var((enum mntspec_kind)k));
-	volumes_plan(&volumes, values);
+	p->become.restricted = profile_read(pid1_env(p->env, PROFILE_VAR));
+	volumes_plan(&volumes, values,
+		     p->become.restricted ? MS_NOSUID | MS_NODEV : 0);
 	/* Before what may lie below it */
 	if (!volumes_at(&volumes, "/tmp"))
 		mounts_tmp();

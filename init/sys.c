@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/module.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -286,6 +288,29 @@ void sys_close_from(int first)
 #endif
 	for (int fd = first; fd < CLOSE_MAX; fd++)
 		close(fd);
+}
+
+int sys_prctl(int op, unsigned long a, unsigned long b)
+{
+	return result(prctl(op, a, b, 0UL, 0UL));
+}
+
+int sys_capdrop(unsigned int cap)
+{
+	struct __user_cap_header_struct head = {
+		.version = _LINUX_CAPABILITY_VERSION_3,
+	};
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	unsigned int i = CAP_TO_INDEX(cap);
+	uint32_t keep = ~(uint32_t)CAP_TO_MASK(cap);
+
+	ASSERT(i < ARRAY_SIZE(data));
+	if (syscall(SYS_capget, &head, data) < 0)
+		return -errno;
+	data[i].effective &= keep;
+	data[i].permitted &= keep;
+	data[i].inheritable &= keep;
+	return result(syscall(SYS_capset, &head, data));
 }
 
 int sys_setgroups(const gid_t *groups, size_t n)

@@ -139,6 +139,12 @@ int sys_drain(int fd);
 /** sys_close_from() - Close all descriptors from @first on */
 void sys_close_from(int first);
 
+/** sys_prctl() - prctl(2); the arguments that are not given are 0 */
+int sys_prctl(int op, unsigned long a, unsigned long b);
+
+/** sys_capdrop() - Take a capability out of all three sets of this process */
+int sys_capdrop(unsigned int cap);
+
 /** sys_setgroups() - setgroups(2) */
 int sys_setgroups(const gid_t *groups, size_t n);
 

@@ -132,7 +132,8 @@ static int drop_under_files(struct volumes *p)
 }
 
 int volumes_plan(struct volumes *p,
-		 const char *const values[static MNTSPEC_KIND_NUM])
+		 const char *const values[static MNTSPEC_KIND_NUM],
+		 unsigned long flags)
 {
 	struct env_err err;
 	struct mntspec m;
@@ -147,6 +148,8 @@ int volumes_plan(struct volumes *p,
 		rc = vlist_init(&l, mntspec_var(kind), values[k]);
 		while (rc) {
 			rc = mntspec_next(&l, kind, &m, &err);
+			if (rc > 0)
+				m.flags |= flags;
 			if (rc < 0)
 				log_err("mounts: %s (at byte %zu)", err.reason,
 					err.offset);

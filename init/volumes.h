@@ -41,11 +41,13 @@ struct volumes {
 /**
  * volumes_plan() - Read the variables, see that they go together, and sort
  * @values:	By kind; NULL for one that is not there.  Borrowed by @p
+ * @flags:	MS_ flags for all of them, besides their own
  *
  * Return: how many entries were refused, each reported
  */
 int volumes_plan(struct volumes *p,
-		 const char *const values[static MNTSPEC_KIND_NUM]);
+		 const char *const values[static MNTSPEC_KIND_NUM],
+		 unsigned long flags);
 
 /** volumes_at() - Whether one of them is mounted on exactly this path */
 bool volumes_at(const struct volumes *p, const char *path);

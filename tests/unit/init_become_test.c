@@ -113,6 +113,24 @@ static void test_user_fails(void **state)
 	}
 }
 
+/* Restricted while it is still root, and then somebody else */
+static void test_restricted(void **state)
+{
+	struct become b = { .user = "7", .restricted = true };
+
+	(void)state;
+	run(NULL, false);		/* for /etc/passwd */
+	fake_calls();
+	assert_int_equal(become(&b, &env), 0);
+	assert_string_equal(fake_calls(),
+		"write /proc/self/oom_score_adj 0 0\nprctl 38 1 0\n"
+		"prctl 47 4 0\nprctl 24 21 0\ncapdrop 21\nsetgroups 8\n"
+		"setgid 8\nsetuid 7\n");
+	fake_fail("capdrop", -EPERM);
+	assert_int_equal(become(&b, &env), -EPERM);
+	assert_null(strstr(fake_calls(), "setuid"));
+}
+
 /* Limits while they may still be raised; one that fails is no reason to stop */
 static void test_limits(void **state)
 {
@@ -134,6 +152,7 @@ int init_become_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_root), T(test_user), T(test_user_fails), T(test_limits),
+		T(test_restricted),
 #undef T
 	};
 

@@ -417,6 +417,16 @@ void sys_close_from(int first)
 	call("close_from %d", first);
 }
 
+int sys_prctl(int op, unsigned long a, unsigned long b)
+{
+	return call("prctl %d %lu %lu", op, a, b);
+}
+
+int sys_capdrop(unsigned int cap)
+{
+	return call("capdrop %u", cap);
+}
+
 int sys_setgroups(const gid_t *groups, size_t n)
 {
 	char text[512] = "";

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/util.h"
@@ -24,7 +25,7 @@ static int values(const char *dir, const char *file, const char *disk,
 {
 	const char *v[] = { dir, file, disk, tmpfs };
 
-	return volumes_plan(&plan, v);
+	return volumes_plan(&plan, v, 0);
 }
 
 /* Parents first, whatever their kind; as listed among equals */
@@ -115,6 +116,21 @@ static void test_dir(void **state)
 	assert_int_equal(volumes_mount(&plan), 0);
 	assert_string_equal(fake_calls(), "mkdir /a 755\nmkdir /a/b 755\n"
 			    "mount src /a/b virtiofs 5 -\n");
+}
+
+/* What the profile adds goes to all of them */
+static void test_flags(void **state)
+{
+	const char *v[] = { "a:/a", "s:f:/f", NULL, "/t:ro,nodev" };
+
+	(void)state;
+	fake_file("/run/msb/share/f", S_IFREG, "");
+	assert_int_equal(volumes_plan(&plan, v, MS_NOSUID | MS_NODEV), 0);
+	assert_int_equal(volumes_mount(&plan), 0);
+	for (size_t i = 0; i < plan.n; i++)
+		assert_int_equal(plan.v[i].spec.flags & ~1UL,
+				 MS_NOSUID | MS_NODEV);
+	assert_non_null(strstr(fake_calls(), "mount - /f - 1026 -\n"));
 }
 
 static void test_tmpfs(void **state)
@@ -292,8 +308,9 @@ int init_volumes_test(void)
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_sorted), T(test_refused), T(test_too_many), T(test_dir),
-		T(test_tmpfs), T(test_file), T(test_file_fails), T(test_disk),
-		T(test_disk_fails), T(test_goes_on),
+		T(test_flags), T(test_tmpfs), T(test_file),
+		T(test_file_fails), T(test_disk), T(test_disk_fails),
+		T(test_goes_on),
 #undef T
 	};
 

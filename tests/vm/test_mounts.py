@@ -168,6 +168,19 @@ def test_user(tmp):
     assert "MSB_RLIMITS unknown resource: bogus" in g.log()
 
 
+def test_restricted(tmp):
+    """Root without CAP_SYS_ADMIN, on mounts without suid programs"""
+    g, status = boot(tmp, "--no-net", "--append", "MSB_TMPFS=/data "
+                     "MSB_SECURITY_PROFILE=restricted", cmd=[
+                         "sh", "-c", "id -u; mount -t tmpfs none /mnt && "
+                         "exit 1; grep -E NoNewPrivs /proc/self/status; "
+                         "grep /data /proc/mounts; exit 3"])
+    assert status == 3, g.log()
+    assert "0" in g.out and "NoNewPrivs:\t1" in g.out, g.log()
+    assert any(x.startswith("tmpfs /data tmpfs rw,nosuid,nodev")
+               for x in g.out), g.log()
+
+
 def test_no_such_user(tmp):
     """Nothing runs, least of all as root"""
     g, status = boot(tmp, "--no-net", "--append", "MSB_USER=ghost", cmd=[
