@@ -28,6 +28,7 @@ static const struct good {
 	{ "nofile=65535", 1u << NOFILE, NOFILE, 65535, 65535 },
 	{ "NOFILE=1:2;;nproc=5", 1u << NOFILE | 1u << NPROC, NOFILE, 1, 2 },
 	{ "NOFILE=1:2;;nproc=5", 1u << NOFILE | 1u << NPROC, NPROC, 5, 5 },
+	{ "nproc=5:5", 1u << NPROC, NPROC, 5, 5 },
 	{ " rtTime=0; ", 1u << 15, 15, 0, 0 },
 	{ "cpu=18446744073709551615", 1, 0, MAX64, MAX64 },
 	{ "core=+00:18446744073709551615", 1u << 4, 4, 0, MAX64 },
