@@ -24,7 +24,8 @@
  * copies again what is in flight, so a small bound beats a large one.  But a
  * path that takes long, or loses, needs more under way: from PEEK_LONG_US on the
  * bound is PEEK_LONG_MAX, and then a quarter of it has to be free before the
- * next peek, which holds what is copied below 16 bytes for each that is sent.
+ * next peek: with frames of 64 KiB at most 16 bytes are copied for each that is
+ * sent.  Without offloads a frame is a segment, and it is 700.
  */
 #define PLAIN_PEEK_MAX	(256u * 1024)
 #define PEEK_LONG_MAX	(1024u * 1024)
