@@ -23,7 +23,7 @@
  * in the middle of its fragments; it gets a second try and no third.
  */
 
-/* #syscalls recvmmsg recvmsg */
+/* #syscalls recvmmsg recvmsg getsockopt */
 
 #define ERRORS_MAX	16	/* error queue entries a turn, from one socket */
 #define QUOTE_MAX	1232	/* of the payload, in an ICMP error */
@@ -32,6 +32,7 @@
 COUNT(drop_udp_filtered, "UDP datagrams from endpoints not sent to before");
 COUNT(drop_udp_rcvbuf, "UDP datagrams that came faster than they were fetched");
 COUNT(drop_udp_link, "UDP datagrams for the guest lost: no link, or too long");
+COUNT(drop_udp_errors, "Times that errors about UDP found no room to wait in");
 
 /* ---- datagrams ------------------------------------------------------------ */
 
@@ -257,6 +258,20 @@ static struct ipaddr teller(const struct udp_relay *r,
 	return *seen;
 }
 
+/*
+ * The queue of errors shares the socket's buffer.  What finds no room there leaves
+ * only its number, and that wakes us until somebody asks for it: whoever reads
+ * does, but while the link is full nobody reads.
+ */
+static void take_lost_error(struct uflow *f)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(f->src.fd, SOL_SOCKET, SO_ERROR, &err, &len) == 0 && err)
+		count_inc(drop_udp_errors);
+}
+
 static void take_errors(struct uflow *f)
 {
 	uint8_t buf[QUOTE_MAX];
@@ -268,6 +283,8 @@ static void take_errors(struct uflow *f)
 	for (int i = 0; i < ERRORS_MAX; i++) {
 		int rc = path_error(f->src.fd, buf, sizeof(buf), &e);
 
+		if (rc < 0 && !i)
+			take_lost_error(f);
 		if (rc < 0)
 			return;
 		if (!rc || ipaddr_from_sa(&e.to, &host, &port) < 0)

@@ -68,6 +68,13 @@ def until(cond, what, timeout=5.0, step=0.02):
         time.sleep(step)
 
 
+def cpu_s(pid):
+    """Of a process so far."""
+    with open(f"/proc/{pid}/stat") as f:
+        t = f.read().rsplit(")", 1)[1].split()
+    return (int(t[11]) + int(t[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def setns(fd):
     if LIBC.setns(fd, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "setns")

@@ -19,7 +19,7 @@ from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 
 from lab import (DENIED4, GUEST4, GUEST6, GW4, GW6, GW_MAC, HOLE4, HOST4,
-                 HOST6, MAC, OTHER4, Echo, FAMILIES)
+                 HOST6, MAC, OTHER4, Echo, FAMILIES, cpu_s)
 
 ETH = Ether(src=MAC, dst=GW_MAC)
 IP4, IP6 = IP(src=GUEST4, dst=GW4), IPv6(src=GUEST6, dst=GW6)
@@ -433,6 +433,31 @@ def test_guest_that_does_not_read(hostile):
     hostile.peer.close()
     time.sleep(0.2)
     hostile.peer = lab.bare()
+    hostile.fine()
+
+
+def test_error_that_found_no_room(hostile):
+    """Nobody reads what floods a socket: an ICMP error for it has no place in
+    the error queue, and is not to keep the gateway awake."""
+    lab = hostile.lab
+    server = lab.own(lab.host.udp(HOST4))
+    ip = IP(src=GUEST4, dst=HOST4)
+
+    def send(port):
+        hostile.peer.send(ETH / ip / UDP(sport=7, dport=port) / Raw(b"x"))
+
+    send(server.getsockname()[1])
+    flow = server.recvfrom(10)[1]
+    for size in (1400, 1):              # the link, the socket, its last bytes
+        for _ in range(5000):
+            server.sendto(bytes(size), flow)
+    time.sleep(0.3)
+    send(9)                             # where nobody listens
+    time.sleep(0.3)
+    used = cpu_s(lab.gw.pid)
+    time.sleep(1)
+    assert cpu_s(lab.gw.pid) - used < 0.2
+    hostile.peer.drain()
     hostile.fine()
 
 

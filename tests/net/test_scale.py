@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from lab import GUEST4, GW4, GW_MAC, HOLE4, HOST4, OTHER4, until
+from lab import GUEST4, GW4, GW_MAC, HOLE4, HOST4, OTHER4, cpu_s, until
 
 HERE = pathlib.Path(__file__).parent
 PORT, PORTS = 7000, 16
@@ -62,13 +62,6 @@ def config(lab, **conf):
     path = lab.tmp / "gw.json"
     path.write_text(json.dumps(conf))
     return "--config", path
-
-
-def cpu_s(pid):
-    """Of a process so far."""
-    with open(f"/proc/{pid}/stat") as f:
-        t = f.read().rsplit(")", 1)[1].split()
-    return (int(t[11]) + int(t[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def many_flows(lab, load, proto, n, each_kib):
