@@ -230,7 +230,7 @@ static int build(struct gw *g)
 	int rc;
 
 	g->ev = ev_new(c->max_conns + conf_udp_flows(c) + DNS_QUERIES_MAX +
-		       PINGS_MAX + MISC_TIMERS);
+		       DNS_CONNS_MAX + PINGS_MAX + MISC_TIMERS);
 	if (!g->ev)
 		return -errno;
 	rc = netif_init(&g->netif, &c->net, ev_timerq(g->ev));

@@ -22,6 +22,7 @@
  */
 
 #define DNS_SERVERS_MAX	4
+#define DNS_CONNS_MAX	64	/* guest connections to port 53, a timer each */
 
 struct dns_server {
 	struct ipaddr addr;
@@ -43,7 +44,11 @@ struct dns_fwd_cfg {
 
 struct dns_fwd;
 
-/** dns_fwd_new() - NULL with errno set; owned by the caller */
+/**
+ * dns_fwd_new() - NULL with errno set; owned by the caller
+ *
+ * The loop must have room for @max_queries and DNS_CONNS_MAX timers.
+ */
 struct dns_fwd *dns_fwd_new(struct ev *ev, struct udp *udp,
 			    const struct dial *dial,
 			    const struct dns_fwd_cfg *cfg);

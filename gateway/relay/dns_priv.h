@@ -11,7 +11,6 @@
 #define DNS_PORT	53
 #define DNS_QUERY_MAX	4096	/* a longer query is refused */
 #define DNS_QUESTION_MAX (DNS_NAME_MAX + 4)
-#define DNS_CONNS_MAX	64	/* guest connections to port 53 */
 #define DNS_CONN_QUERIES 16	/* pipelined on one of them */
 
 struct dns_conn;

@@ -10,6 +10,8 @@ import pathlib
 import resource
 import select
 import shutil
+import socket
+import struct
 import subprocess
 import time
 
@@ -219,6 +221,30 @@ def test_spoofed_flood_is_dropped(lab, load):
 
 
 # --- full tables --------------------------------------------------------------
+
+def test_all_tables_are_full_at_once(lab):
+    """Each entry has a timer, and so have queries, pings and the link."""
+    lab.start("--max-connections", 64, *config(
+        lab, udp={"max_flows": 64}, dns={"query_timeout_ms": 60000}))
+    pid = lab.gw.pid
+    asker, *others = [lab.own(lab.guest.udp("0.0.0.0")) for _ in range(65)]
+    for s in others:
+        s.sendto(b"x", (HOST4, 9))
+    for _ in range(64):
+        lab.own(lab.guest.connect(GW4, 53))
+    question = b"\1a\4test\0\0\1\0\1"
+    for i in range(256):
+        asker.sendto(struct.pack(">6H", i, 0x100, 1, 0, 0, 0) + question,
+                     (HOLE4, 53))
+    raw = lab.own(lab.guest.socket(socket.AF_INET, socket.SOCK_RAW,
+                                   socket.IPPROTO_ICMP))
+    for i in range(64):
+        raw.sendto(struct.pack(">BBHHH", 8, 0, 0xf7ff - i, i, 0), (HOLE4, 0))
+    lab.sane()
+    assert lab.gw.pid == pid
+    got = drops(lab)
+    assert "drop_dns_conn_full" not in got and "drop_dns_busy" not in got, got
+
 
 def test_black_holes_fill_no_table(lab, load):
     """Dials to hundreds of silent destinations, pings to them: others go on."""
