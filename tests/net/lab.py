@@ -341,12 +341,11 @@ class Bare:
         self.sock.sendall(b"".join(struct.pack(">I", len(f)) + f
                                    for f in raw))
 
-    def drain(self):
-        """Forget what has come."""
-        end = time.monotonic()
+    def drain(self, quiet=0.0):
+        """Forget what has come, until nothing comes for @quiet seconds."""
         with contextlib.suppress(TimeoutError, BlockingIOError):
             while True:
-                self._take(end)
+                self._take(time.monotonic() + quiet)
 
     def _take(self, end):
         if len(self.buf) >= 4:
