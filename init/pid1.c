@@ -253,89 +253,88 @@ static enum pid1_event act_none(struct pid1 *p)
 	return PID1_EV_NONE;
 }
 
-#define STAY(s)		{ (s), act_none }
+/*
+ * State, event; the next state, and what to do.  A list and not an initializer:
+ * one that lacks a cell, or has one twice, does not compile.
+ */
+#define TABLE(X)							\
+	X(MOUNT, BEGIN, MOUNT, pid1_act_mount)				\
+	X(MOUNT, DONE, NET, act_net)					\
+	X(MOUNT, READY, MOUNT, act_none)				\
+	X(MOUNT, FAILED, MOUNT, act_none)				\
+	X(MOUNT, TIMEOUT, MOUNT, act_none)				\
+	X(MOUNT, AGENT_EXIT, MOUNT, act_none)				\
+	X(MOUNT, AGENT_RETRY, MOUNT, act_none)				\
+	X(MOUNT, WORK_EXIT, MOUNT, act_none)				\
+	X(MOUNT, WORK_OVER, MOUNT, act_none)				\
+	X(MOUNT, SIGNAL, STOP, act_stop_all)				\
+	X(MOUNT, EMPTY, MOUNT, act_none)				\
+	X(NET, BEGIN, NET, act_none)					\
+	X(NET, DONE, NET, act_none)					\
+	X(NET, READY, READY, act_ready)					\
+	X(NET, FAILED, READY, act_failed)				\
+	X(NET, TIMEOUT, READY, act_late)				\
+	X(NET, AGENT_EXIT, NET, act_backoff)				\
+	X(NET, AGENT_RETRY, NET, act_agent)				\
+	X(NET, WORK_EXIT, NET, act_none)				\
+	X(NET, WORK_OVER, NET, act_none)				\
+	X(NET, SIGNAL, STOP, act_stop_all)				\
+	X(NET, EMPTY, NET, act_none)					\
+	X(READY, BEGIN, READY, pid1_act_work)				\
+	X(READY, DONE, RUN, act_none)					\
+	X(READY, READY, READY, act_note_ready)				\
+	X(READY, FAILED, READY, act_note_failed)			\
+	X(READY, TIMEOUT, READY, pid1_act_work)				\
+	X(READY, AGENT_EXIT, READY, act_backoff)			\
+	X(READY, AGENT_RETRY, READY, act_agent)				\
+	X(READY, WORK_EXIT, READY, pid1_act_work_end)			\
+	X(READY, WORK_OVER, STOP, act_stop_all)				\
+	X(READY, SIGNAL, STOP, act_stop_all)				\
+	X(READY, EMPTY, READY, act_none)				\
+	X(RUN, BEGIN, RUN, act_none)					\
+	X(RUN, DONE, RUN, act_none)					\
+	X(RUN, READY, RUN, act_note_ready)				\
+	X(RUN, FAILED, RUN, act_note_failed)				\
+	X(RUN, TIMEOUT, RUN, act_none)					\
+	X(RUN, AGENT_EXIT, RUN, act_backoff)				\
+	X(RUN, AGENT_RETRY, RUN, act_agent)				\
+	X(RUN, WORK_EXIT, READY, pid1_act_work_end)			\
+	X(RUN, WORK_OVER, RUN, act_none)				\
+	X(RUN, SIGNAL, STOP, act_stop)					\
+	X(RUN, EMPTY, RUN, act_none)					\
+	X(STOP, BEGIN, STOP, act_none)					\
+	X(STOP, DONE, OFF, act_off)					\
+	X(STOP, READY, STOP, act_none)					\
+	X(STOP, FAILED, STOP, act_none)					\
+	X(STOP, TIMEOUT, STOP, act_stop_next)				\
+	X(STOP, AGENT_EXIT, STOP, act_none)				\
+	X(STOP, AGENT_RETRY, STOP, act_none)				\
+	X(STOP, WORK_EXIT, STOP, act_stop_work)				\
+	X(STOP, WORK_OVER, STOP, act_none)				\
+	X(STOP, SIGNAL, STOP, act_none)					\
+	X(STOP, EMPTY, OFF, act_off)					\
+	X(OFF, BEGIN, OFF, act_none)					\
+	X(OFF, DONE, OFF, act_none)					\
+	X(OFF, READY, OFF, act_none)					\
+	X(OFF, FAILED, OFF, act_none)					\
+	X(OFF, TIMEOUT, OFF, act_none)					\
+	X(OFF, AGENT_EXIT, OFF, act_none)				\
+	X(OFF, AGENT_RETRY, OFF, act_none)				\
+	X(OFF, WORK_EXIT, OFF, act_none)				\
+	X(OFF, WORK_OVER, OFF, act_none)				\
+	X(OFF, SIGNAL, OFF, act_none)					\
+	X(OFF, EMPTY, OFF, act_none)
 
-static const struct pid1_cell table[][PID1_EV_NUM] = {
-	[PID1_MOUNT] = {
-		[PID1_EV_BEGIN]		= { PID1_MOUNT, pid1_act_mount },
-		[PID1_EV_DONE]		= { PID1_NET, act_net },
-		[PID1_EV_READY]		= STAY(PID1_MOUNT),
-		[PID1_EV_FAILED]	= STAY(PID1_MOUNT),
-		[PID1_EV_TIMEOUT]	= STAY(PID1_MOUNT),
-		[PID1_EV_AGENT_EXIT]	= STAY(PID1_MOUNT),
-		[PID1_EV_AGENT_RETRY]	= STAY(PID1_MOUNT),
-		[PID1_EV_WORK_EXIT]	= STAY(PID1_MOUNT),
-		[PID1_EV_WORK_OVER]	= STAY(PID1_MOUNT),
-		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
-		[PID1_EV_EMPTY]		= STAY(PID1_MOUNT),
-	},
-	[PID1_NET] = {
-		[PID1_EV_BEGIN]		= STAY(PID1_NET),
-		[PID1_EV_DONE]		= STAY(PID1_NET),
-		[PID1_EV_READY]		= { PID1_READY, act_ready },
-		[PID1_EV_FAILED]	= { PID1_READY, act_failed },
-		[PID1_EV_TIMEOUT]	= { PID1_READY, act_late },
-		[PID1_EV_AGENT_EXIT]	= { PID1_NET, act_backoff },
-		[PID1_EV_AGENT_RETRY]	= { PID1_NET, act_agent },
-		[PID1_EV_WORK_EXIT]	= STAY(PID1_NET),
-		[PID1_EV_WORK_OVER]	= STAY(PID1_NET),
-		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
-		[PID1_EV_EMPTY]		= STAY(PID1_NET),
-	},
-	[PID1_READY] = {
-		[PID1_EV_BEGIN]		= { PID1_READY, pid1_act_work },
-		[PID1_EV_DONE]		= STAY(PID1_RUN),
-		[PID1_EV_READY]		= { PID1_READY, act_note_ready },
-		[PID1_EV_FAILED]	= { PID1_READY, act_note_failed },
-		[PID1_EV_TIMEOUT]	= { PID1_READY, pid1_act_work },
-		[PID1_EV_AGENT_EXIT]	= { PID1_READY, act_backoff },
-		[PID1_EV_AGENT_RETRY]	= { PID1_READY, act_agent },
-		[PID1_EV_WORK_EXIT]	= { PID1_READY, pid1_act_work_end },
-		[PID1_EV_WORK_OVER]	= { PID1_STOP, act_stop_all },
-		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop_all },
-		[PID1_EV_EMPTY]		= STAY(PID1_READY),
-	},
-	[PID1_RUN] = {
-		[PID1_EV_BEGIN]		= STAY(PID1_RUN),
-		[PID1_EV_DONE]		= STAY(PID1_RUN),
-		[PID1_EV_READY]		= { PID1_RUN, act_note_ready },
-		[PID1_EV_FAILED]	= { PID1_RUN, act_note_failed },
-		[PID1_EV_TIMEOUT]	= STAY(PID1_RUN),
-		[PID1_EV_AGENT_EXIT]	= { PID1_RUN, act_backoff },
-		[PID1_EV_AGENT_RETRY]	= { PID1_RUN, act_agent },
-		[PID1_EV_WORK_EXIT]	= { PID1_READY, pid1_act_work_end },
-		[PID1_EV_WORK_OVER]	= STAY(PID1_RUN),
-		[PID1_EV_SIGNAL]	= { PID1_STOP, act_stop },
-		[PID1_EV_EMPTY]		= STAY(PID1_RUN),
-	},
-	[PID1_STOP] = {
-		[PID1_EV_BEGIN]		= STAY(PID1_STOP),
-		[PID1_EV_DONE]		= { PID1_OFF, act_off },
-		[PID1_EV_READY]		= STAY(PID1_STOP),
-		[PID1_EV_FAILED]	= STAY(PID1_STOP),
-		[PID1_EV_TIMEOUT]	= { PID1_STOP, act_stop_next },
-		[PID1_EV_AGENT_EXIT]	= STAY(PID1_STOP),
-		[PID1_EV_AGENT_RETRY]	= STAY(PID1_STOP),
-		[PID1_EV_WORK_EXIT]	= { PID1_STOP, act_stop_work },
-		[PID1_EV_WORK_OVER]	= STAY(PID1_STOP),
-		[PID1_EV_SIGNAL]	= STAY(PID1_STOP),
-		[PID1_EV_EMPTY]		= { PID1_OFF, act_off },
-	},
-	[PID1_OFF] = {
-		[PID1_EV_BEGIN]		= STAY(PID1_OFF),
-		[PID1_EV_DONE]		= STAY(PID1_OFF),
-		[PID1_EV_READY]		= STAY(PID1_OFF),
-		[PID1_EV_FAILED]	= STAY(PID1_OFF),
-		[PID1_EV_TIMEOUT]	= STAY(PID1_OFF),
-		[PID1_EV_AGENT_EXIT]	= STAY(PID1_OFF),
-		[PID1_EV_AGENT_RETRY]	= STAY(PID1_OFF),
-		[PID1_EV_WORK_EXIT]	= STAY(PID1_OFF),
-		[PID1_EV_WORK_OVER]	= STAY(PID1_OFF),
-		[PID1_EV_SIGNAL]	= STAY(PID1_OFF),
-		[PID1_EV_EMPTY]		= STAY(PID1_OFF),
-	},
+#define CELL_NAME(s, e, next, act)	CELL_##s##_##e,
+#define CELL(s, e, next, act)	[PID1_##s][PID1_EV_##e] = { PID1_##next, act },
+
+enum { TABLE(CELL_NAME) CELL_NUM };
+static_assert(CELL_NUM == PID1_STATE_NUM * PID1_EV_NUM,
+	      "one cell for each state and each event");
+
+static const struct pid1_cell table[PID1_STATE_NUM][PID1_EV_NUM] = {
+	TABLE(CELL)
 };
-static_assert(ARRAY_SIZE(table) == PID1_STATE_NUM, "one row for each state");
 
 const struct pid1_cell *pid1_cell(enum pid1_state s, enum pid1_event e)
 {

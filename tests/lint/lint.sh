@@ -120,6 +120,7 @@ check calls each ch sh tests/lint/calls.sh
 check length each all sh tests/lint/length.sh
 check rfc sh tests/lint/rfc.sh
 check man sh tests/lint/man.sh
+check table sh tests/lint/table.sh "$@"
 check shells shells
 check python python
 check headers headers
