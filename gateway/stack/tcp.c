@@ -165,8 +165,6 @@ void tcp_set_state(struct tcp *c, enum tcp_state to)
 	if (log_enabled(LOG_LEVEL_DEBUG))
 		log_state(c, to);
 	c->state = (uint8_t)to;
-	if (to == TCP_STATE_ESTABLISHED && c->where == TCP_WHERE_EMBRYO)
-		list_leave(c);
 }
 
 /* Out of the table: from here on the tuple is free for a new connection */

@@ -119,9 +119,10 @@ def mutants(path):
 def explained():
     known = {}
     for line in (HERE / "equal.txt").read_text(encoding="utf-8").split("\n"):
-        part = line.split(" | ")
-        if len(part) == 4 and not line.startswith("#"):
-            known[tuple(p.strip() for p in part[:3])] = part[3].strip()
+        if not line or line.startswith("#"):
+            continue
+        name, *text, how, why = (p.strip() for p in line.split(" | "))
+        known[name, " | ".join(text), how] = why
     return known
 
 

@@ -142,7 +142,55 @@ static void recovery_goes_on(void **state)
 	rig_done(r);
 }
 
-/* An ACK that ends where a range begins */
+/* Four times the variance, and the round trip: 40 ms and 20 ms */
+static void not_too_early(void **state)
+{
+	struct rig_seg s = { .flags = S, .wnd = 65535, .opt = sacking };
+
+	(void)state;
+	rig_init(r, NULL);
+	rig_in(r, &s);
+	rig_drain(r);
+	rig_run(r, 20);
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+				     .wnd = 65535 });
+	rig_offer(r, &r->conn[0], 4 * MSS);
+	assert_int_equal(rig_drain(r), 4);
+	sack(1, 4);
+	expect(0);
+	rig_run(r, 58);
+	rig_quiet(r);
+	rig_run(r, 4);
+	expect(0);
+	rig_seg(r, A, 1, AT(4), 0);
+	rig_done(r);
+}
+
+/* How long a round trip takes is not known: the timeout, then */
+static void not_without_a_round_trip(void **state)
+{
+	(void)state;
+	rig_init(r, NULL);
+	rig_in(r, &(struct rig_seg){ .flags = S, .wnd = 65535,
+				     .opt = sacking });
+	rig_drain(r);
+	rig_run(r, 1001);
+	rig_expect(r, S | A, 0, 1, 0);	/* no sample of what was sent twice */
+	rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+				     .wnd = 65535 });
+	rig_offer(r, &r->conn[0], 4 * MSS);
+	assert_int_equal(rig_drain(r), 4);
+	sack(1, 4);
+	expect(0);
+	rig_run(r, 2900);		/* of 3 s, RFC 6298 5.7 */
+	rig_quiet(r);
+	rig_run(r, 200);
+	expect(0);
+	rig_seg(r, A, 1, AT(4), 0);
+	rig_done(r);
+}
+
+/* An ACK that ends where a range begins, and not where it ends */
 static void reneging(void **state)
 {
 	(void)state;
@@ -152,10 +200,45 @@ static void reneging(void **state)
 	rig_seg(r, A, 1, AT(1), 0);
 	assert_int_equal(count_get("tcp_reneged"), 1);
 	expect(1);
+	rig_seg(r, A, 1, AT(2), 0);
+	assert_int_equal(count_get("tcp_reneged"), 1);
 	rig_drain(r);
 	rig_seg(r, A, 1, AT(8), 0);
 	assert_int_equal(count_get("tcp_reneged"), 1);
 	rig_done(r);
+	in_flight(NULL, 8);
+	sack(1, 4);
+	expect(0);
+	rig_seg(r, A, 1, AT(4), 0);
+	assert_int_equal(count_get("tcp_reneged"), 0);
+	rig_seg(r, A, 1, AT(8), 0);
+	rig_drain(r);
+	rig_done(r);
+}
+
+/* Nothing is known to be there any more, so nothing tells what is lost again */
+static void nothing_after_reneging(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 16; i++) {	/* of other first numbers */
+		in_flight(NULL, 10);
+		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = AT(0),
+			.wnd = 65535, .opt = { .nsack = 2,
+			.sack = { { AT(1), AT(5) }, { AT(6), AT(10) } } } });
+		expect(0);
+		expect(5);
+		rig_seg(r, A, 1, AT(1), 0);
+		assert_int_equal(count_get("tcp_reneged"), 1);
+		rig_drain(r);
+		for (unsigned int n = 0; n < 3; n++)
+			rig_seg(r, A, 1, AT(1), 0);
+		rig_quiet(r);
+		assert_int_equal(count_get("tcp_again"), 0);
+		rig_run(r, 100);
+		rig_quiet(r);
+		rig_seg(r, A, 1, AT(10), 0);
+		rig_done(r);
+	}
 }
 
 /* A congestion window takes a retransmission lost for congestion: a timeout */
@@ -221,7 +304,10 @@ int tcp_again_test(void)
 		cmocka_unit_test(each_in_its_time),
 		cmocka_unit_test(by_time),
 		cmocka_unit_test(recovery_goes_on),
+		cmocka_unit_test(not_too_early),
+		cmocka_unit_test(not_without_a_round_trip),
 		cmocka_unit_test(reneging),
+		cmocka_unit_test(nothing_after_reneging),
 		cmocka_unit_test(not_with_reno),
 		cmocka_unit_test(sheets_run_out),
 	};

@@ -292,6 +292,29 @@ static void connect_fails_at_once(void **state)
 	rig_done(r);
 }
 
+/* A dial gives way, but not one that a callback may have in its hands */
+static void connect_makes_room(void **state)
+{
+	struct rig_conf conf = { .max_conns = 1, .manual = true };
+	struct rig_seg syn = { .flags = S, .wnd = 1, .gport = 9 };
+	int err = 0;
+
+	(void)state;
+	rig_init(r, &conf);
+	rig_in_only(r, &syn);
+	assert_null(rig_connect(r, &err));
+	assert_int_equal(err, -ENOBUFS);
+	assert_false(r->conn[0].closed);
+	rig_done(r);
+	rig_init(r, &conf);
+	rig_in(r, &syn);
+	assert_non_null(rig_connect(r, &err));
+	assert_true(r->conn[0].closed);
+	assert_int_equal(count_get("tcp_dial_evicted"), 1);
+	rig_expect(r, S, 0, 0, 0);
+	rig_done(r);
+}
+
 static void abort_while_connecting(void **state)
 {
 	struct rig_conn *k = begin(NULL);
@@ -350,6 +373,7 @@ int tcp_connect_test(void)
 		cmocka_unit_test(synack_with_data_and_fin),
 		cmocka_unit_test(data_before_the_answer),
 		cmocka_unit_test(connect_fails_at_once),
+		cmocka_unit_test(connect_makes_room),
 		cmocka_unit_test(abort_while_connecting),
 		cmocka_unit_test(connect_without_link),
 	};

@@ -51,6 +51,28 @@ static void pace_of_a_repair(void **state)
 	rig_done(r);
 }
 
+/* What left after the loss was found is not part of the repair (RFC 6582) */
+static void repair_ends_where_it_began(void **state)
+{
+	struct rig_conn *k = rig_in_flight(r, &rig_plain, 6);
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		rig_seg(r, A, 1, 1, 0);
+	rig_expect(r, A | P, AT(0), 1, MSS);
+	rig_offer(r, k, 6 * MSS);
+	assert_int_equal(rig_drain(r), 6);
+	for (uint32_t at = 1; at < 6; at++) {
+		rig_seg(r, A, 1, AT(at), 0);
+		while (r->head != r->tail)
+			assert_true(rig_out(r)->seq < AT(6));
+	}
+	rig_seg(r, A, 1, AT(6), 0);
+	rig_quiet(r);
+	rig_seg(r, A, 1, AT(12), 0);
+	rig_done(r);
+}
+
 static void blocks_at(unsigned int n, const uint32_t *from, uint32_t len)
 {
 	struct rig_seg s = { .flags = A, .seq = 1, .ack = 1, .wnd = 65535 };
@@ -266,6 +288,7 @@ int tcp_repair_test(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pace_after_timeout),
 		cmocka_unit_test(pace_of_a_repair),
+		cmocka_unit_test(repair_ends_where_it_began),
 		cmocka_unit_test(blocks_in_any_order),
 		cmocka_unit_test(three_small_ranges),
 		cmocka_unit_test(known_is_no_news),
