@@ -98,8 +98,8 @@ FUZZ_FLAGS	= $(BASE) $(WARN) -I$(H)/gen -isystem $(T)/include $(SAN) \
 COV_FLAGS = $(BASE) -w -I$(H)/gen -isystem $(T)/include -O0 -g \
 	    --coverage -fprofile-update=atomic -DMSB_TEST $(CFLAGS)
 
-BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge $(O)/bench/vufront \
-		   $(O)/bench/vg_exec.so $(O)/bench/limits
+BENCH_TOOLS	:= $(O)/bench/nb $(O)/bench/bridge $(O)/bench/tapsock \
+		   $(O)/bench/vufront $(O)/bench/vg_exec.so $(O)/bench/limits
 
 # --- everyday targets --------------------------------------------------------
 
@@ -196,9 +196,10 @@ fuzz: $(FUZZERS:%=$(F)/%)	## each fuzzer for FUZZ_TIME (30) seconds
 			tests/fuzz/corpus/$(f) || exit 1;)
 
 bench: all $(O)/deps/bench $(BENCH_TOOLS) peers	## measure, side by side with the peers; BENCH=--help
-# Today's passt, for one more column, where there is a network
+# Today's passt and pasta, for two columns, where there is a network
 peers: | $(O)/deps/build
-	@sh tests/peers -d '$(DL)' '$(O)/peers' || echo 'bench: no pasta-new'
+	@sh tests/peers -d '$(DL)' '$(O)/peers' || \
+		echo "bench: no pasta-new, and the system's passt"
 soak-tcp: $(UNIT) $(O)/quick/tcp	## TCP: 200 000 seeds, 10 million random frames
 	@TCP_SEEDS=200000 $(O)/quick/tcp tcp_random
 	@TCP_FRAMES=10000000 $(UNIT) tcp_frames
@@ -416,6 +417,7 @@ $(FUZZERS:%=$(F)/%): $(F)/%: $(F)/obj/tests/fuzz/%_fuzz.o $(F)/libmsb.a \
 BENCH_FLAGS := $(BASE) $(WARN) -O2 -pthread
 $(O)/bench/nb: $(wildcard tests/bench/nb*.c) tests/bench/nb.h | $(O)/deps/build
 $(O)/bench/bridge: tests/bench/bridge.c | $(O)/deps/build
+$(O)/bench/tapsock: tests/bench/tapsock.c | $(O)/deps/build
 # It speaks by what the gateway speaks by, optimised as that is
 $(O)/bench/vufront: $(wildcard tests/bench/vufront*.c) \
 		$(filter $(H)/obj/lib/base/% $(H)/obj/lib/proto/hello.o \

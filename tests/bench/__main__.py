@@ -4,8 +4,11 @@ A guest and a host in network namespaces, IPv4.  Columns:
     ours            msb-init agent and msb-gateway over a Unix socket, as in a VM
     ours-tap        msb-gateway run --tap-fd on the guest's TAP
     ours-bare       as ours, without offloads
+    ours-stream     plain frames over a stream socket, as from QEMU's -netdev
+                    stream: tapsock, which stands for the VMM, and msb-gateway
     pasta, slirp4netns      the system's, on a TAP of theirs
     pasta-new       today's, fetched by tests/peers
+    passt           as ours-stream, with passt: today's, or the system's
     bridge          TAP to TAP through one process, plain frames
     bridge-offload  the same with virtio-net offloads: the ceiling for us
     veth            the kernel alone
@@ -25,7 +28,7 @@ Results: a table, build/bench/latest.json ({"row": {"column": median}}),
 build/bench/result.json (spread, samples, machine), build/bench/*.svg.
 What a column cannot do is null, and the reason is printed.
 
-Environment: PASTA, PASTA_NEW, SLIRP4NETNS name other programs than those found.
+Environment: PASTA, PASTA_NEW, PASST, SLIRP4NETNS name other programs than those found.
 Marks are those of the budget, and change no exit code.
 """
 import argparse
@@ -105,8 +108,8 @@ def chosen(globs, build):
 
 
 def need(build):
-    for path in (lab.GATEWAY, lab.INIT, build / "bench" / "nb",
-                 build / "bench" / "bridge"):
+    tools = (build / "bench" / x for x in ("nb", "bridge", "tapsock"))
+    for path in (lab.GATEWAY, lab.INIT, *tools):
         if not os.access(path, os.X_OK):
             sys.exit(f"bench: {path} has not been built")
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

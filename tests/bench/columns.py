@@ -13,6 +13,14 @@ QUEUE = 10000
 START = 8.0     # seconds until a gateway that is slow today has started
 
 
+def probe(sock, mac, addr):
+    """An ARP probe, so that a gateway behind a socket has heard of a guest."""
+    mac = bytes.fromhex(mac)
+    frame = (b"\xff" * 6 + mac + bytes.fromhex("08060001080006040001") +
+             mac + bytes(4) + bytes(6) + socket.inet_aton(addr))
+    sock.sendall(struct.pack(">I", len(frame)) + frame)
+
+
 class Column:
     """One way in which a guest reaches the host.
 
@@ -23,6 +31,7 @@ class Column:
     """
     name = target = None
     gateway = False         # it has flows, and memory for each
+    only = ()               # rows that it is asked for, if not all
 
     def __init__(self, place, build, mtu=1500, flows=None, args=()):
         self.place, self.build = place, build
@@ -91,6 +100,27 @@ class Column:
             f"ip addr add {addr} dev {dev}; "
             f"ip link set {dev} mtu {self.mtu} up; "
             f"ip route add default via {via}")
+
+    def dial(self, path, proc):
+        """The stream socket of a gateway, as soon as it listens."""
+        sock = socket.socket(socket.AF_UNIX)
+        self.fds.append(sock)
+
+        def there():
+            assert proc.poll() is None, f"{self.name} has ended: " + \
+                self.said(proc)
+            return sock.connect_ex(str(path)) == 0
+        p.until(there, f"{self.name}: nobody listens", START)
+        return sock
+
+    def forward(self, sock):
+        """eth0, and what carries its plain frames to a stream socket."""
+        tap = p.open_tap(self.guest, "eth0", False, blocking=True,
+                         headers=False)
+        self.fds.append(tap)
+        fds = [tap, sock.fileno()]
+        self.spawn(self.guest, self.place.tools / "tapsock", *fds,
+                   helper=True, pass_fds=fds)
 
     def stop(self):
         for proc in self.helpers + self.procs:
@@ -182,17 +212,10 @@ class Ours(Column):
         self.cpu["agent_start"] = p.cpu_s([agent])
 
     def connect_one(self, i):
-        sock = self.place.tmp / f"gw{i}.sock"
-        self.run("--unix", sock, slot=i, ipv6="on")
-        guest = socket.socket(socket.AF_UNIX)
-        self.fds.append(guest)
-        guest.connect(str(sock))
-        # An ARP probe for the gateway, so that it has a guest's frame
-        mac = bytes.fromhex("026d73%04x02" % i)
-        frame = (b"\xff" * 6 + mac + bytes.fromhex("08060001080006040001") +
-                 mac + bytes(4) + bytes(6) +
-                 bytes([100, 96, i >> 6, (i & 63) * 4 + 1]))
-        guest.sendall(struct.pack(">I", len(frame)) + frame)
+        path = self.place.tmp / f"gw{i}.sock"
+        proc = self.run("--unix", path, slot=i, ipv6="on")
+        probe(self.dial(path, proc), "026d73%04x02" % i,
+              f"100.96.{i >> 6}.{(i & 63) * 4 + 1}")
 
 
 class OursTap(Ours):
@@ -217,6 +240,20 @@ class OursTap(Ours):
 class OursBare(Ours):
     """As ours, with plain frames."""
     name, flags = "ours-bare", ("--no-offload",)
+
+
+class OursStream(Ours):
+    """msb-gateway for a VMM that sends plain frames over a stream socket.
+
+    What carries them is the same as for passt.
+    """
+    name = "ours-stream"
+    only = ("tcp_*_mtu1500_*", "rr*", "crr*")
+
+    def connect(self):
+        path = self.place.tmp / "gw.sock"
+        self.forward(self.dial(path, self.run("--unix", path)))
+        self.address("eth0", lab.GUEST4 + "/30", lab.GW4, lab.MAC)
 
 
 class Peer(Column):
@@ -286,6 +323,37 @@ class PastaNew(Pasta):
         return os.environ.get(cls.variable) or str(build / "peers" / "pasta")
 
 
+class Passt(Peer):
+    """Plain frames over a stream socket, which is what a VMM gives passt.
+
+    As new as pasta-new where that is there, else the system's.
+    """
+    name, variable = "passt", "PASST"
+
+    @classmethod
+    def program(cls, build):
+        new = str(build / "peers" / "passt")
+        return os.environ.get(cls.variable) or (
+            new if os.access(new, os.X_OK) else shutil.which(cls.name))
+
+    def listen(self, i=0):
+        """A passt, and the socket that it serves until that is closed."""
+        path = self.place.tmp / f"passt{i}.sock"
+        path.unlink(missing_ok=True)
+        # As root it would become nobody, whom our namespaces do not know
+        return self.dial(path, self.spawn(
+            self.place.host, "unshare", "-Ur", self.program(self.build), "-f",
+            "-1", "-s", path, "-a", p.GUEST, "-n", "24", "-g", p.GATEWAY,
+            "-m", self.mtu, "-4", "-t", "none", "-u", "none"))
+
+    def connect(self):
+        self.forward(self.listen())
+        self.address("eth0", p.GUEST + "/24", p.GATEWAY)
+
+    def connect_one(self, i):
+        probe(self.listen(i), "026d73%04x02" % i, p.GATEWAY)
+
+
 class Slirp4netns(Peer):
     name, variable, ready = "slirp4netns", "SLIRP4NETNS", "10.0.2.100"
 
@@ -294,5 +362,5 @@ class Slirp4netns(Peer):
                 "--netns-type=path", self.netns(), dev]
 
 
-ALL = [Ours, OursTap, OursBare, Pasta, PastaNew, Slirp4netns, Bridge,
-       BridgeOffload, Veth]
+ALL = [Ours, OursTap, OursBare, OursStream, Pasta, PastaNew, Passt,
+       Slirp4netns, Bridge, BridgeOffload, Veth]

@@ -57,13 +57,16 @@ def namespace():
     return ns
 
 
-def open_tap(ns, name, offloads, blocking=False):
-    """A TAP with virtio-net headers inside a namespace: its descriptor."""
+def open_tap(ns, name, offloads, blocking=False, headers=True):
+    """A TAP inside a namespace, with virtio-net headers: its descriptor."""
+    flags = IFF_TAP | IFF_NO_PI | (IFF_VNET_HDR if headers else 0)
     with ns.net():
         fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC |
                      (0 if blocking else os.O_NONBLOCK))
-        fcntl.ioctl(fd, TUNSETIFF, struct.pack(
-            "16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+        fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(),
+                                               flags))
+    if not headers:
+        return fd
     fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", VNET_HDR_LEN))
     fcntl.ioctl(fd, TUNSETVNETLE, struct.pack("i", 1))
     if offloads:

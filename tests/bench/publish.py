@@ -72,8 +72,8 @@ def one_line(res):
 
 def beside(res):
     lines = table.verdicts([rows.Line(**x) for x in res["beside"]])
-    return "\n".join(["Not counted: latency with fixed CPUs", *lines]
-                     if lines else [])
+    return "\n".join(["Not counted: plain frames beside peers on the TAP, "
+                      "latency with fixed CPUs", *lines] if lines else [])
 
 
 def text(res):
@@ -154,8 +154,9 @@ def page(res, charts):
            "__main__.py`.", "", "## Budgets", ""]
     out.append(budget_table(res["budgets"]))
     if res["beside"]:
-        out += ["", "Not counted, latency with fixed CPUs, where the scheduler "
-                "has no choice:", "", budget_table(res["beside"])]
+        out += ["", "Not counted, plain frames beside peers that sit on the "
+                "TAP and need no second process, and latency with fixed CPUs, "
+                "where the scheduler has no choice:", "", budget_table(res["beside"])]
     for g, names in table.groups(spread):
         if g.name.startswith(table.UNWORTHY) and not table.worthy(
                 spread, names):

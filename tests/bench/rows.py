@@ -47,7 +47,7 @@ def _tcp():
     _bulk_rows("gbps", "Gbit/s", 2, "more", lambda mtu: _group(
         f"tcp-mtu{mtu}", f"TCP, MTU {mtu}", "Gbit/s"))
     for key, words in (("box", "the whole box"), ("gateway", "the gateway"),
-                       ("agent", "the agent"), ("load", "iperf3, both ends")):
+                       ("agent", "the agent, or tapsock"), ("load", "iperf3, both ends")):
         _bulk_rows(f"cpu_{key}_s_per_gb", "s/GB", 3, "less",
                    lambda mtu: _group(
                        f"cpu-{key}-mtu{mtu}",
@@ -157,9 +157,12 @@ def get(name):
 
 # --- budgets -------------------------------------------------------------------
 
-BRIDGE, PEER, THEIR, FIXED = ("bridge-offload", "best peer", "best sender",
-                              None)
-PEERS = ("pasta", "pasta-new", "slirp4netns")
+BRIDGE, PEER, BARE, THEIR, FIXED = ("bridge-offload", "best peer",
+                                    "best peer over a stream", "best sender",
+                                    None)
+PEERS = ("pasta", "pasta-new", "passt", "slirp4netns")
+# Plain frames through somebody else: pasta and slirp4netns sit on the TAP
+BARE_PEERS = ("passt",)
 
 Budget = collections.namedtuple("Budget", "column rows op limit of")
 
@@ -174,7 +177,8 @@ BUDGETS = [
     Budget("ours-tap", _TCP, ">=", 3, PEER),
     Budget("ours", _TCP, ">=", 0.5, BRIDGE),
     Budget("ours", _TCP, ">=", 2, PEER),
-    Budget("ours-bare", _TCP, ">=", 1, PEER),
+    Budget("ours-bare", _TCP, ">=", 1, BARE),
+    Budget("ours-stream", _TCP, ">=", 1, BARE),
     Budget("ours", _CPU, "<=", 0.5, PEER),
     Budget("ours-tap", _CPU, "<=", 0.5, PEER),
     Budget("ours-tap", ["rr_p50_us"], "<=", 1.1, BRIDGE),
@@ -197,8 +201,9 @@ BUDGETS = [
     Budget("ours", ["msb_init_kib"], "<=", 700, FIXED),
 ]
 
-# No budgets, but what those of latency would be without the scheduler's luck
-BESIDE = [b._replace(rows=[b.rows[0].replace("rr_", f"{kind}_")])
+# No budgets, but what those of latency would be without the scheduler's luck,
+# and plain frames through two processes beside whoever needs one
+BESIDE = [Budget("ours-bare", _TCP, ">=", 1, PEER)] + [b._replace(rows=[b.rows[0].replace("rr_", f"{kind}_")])
           for kind in ("rr_one_cpu", "rr_two_cpus") for b in BUDGETS
           if b.rows[0] in ("rr_p50_us", "rr_p99_us")]
 
@@ -206,10 +211,10 @@ Line = collections.namedtuple("Line", "column row have of base ratio op limit "
                               "met")
 
 
-def best_peer(values, row):
+def best_peer(values, row, peers=PEERS):
     """The peer that is best in a row, and its figure; (None, None)."""
     have = [(v, c) for c, v in values.get(row, {}).items()
-            if c in PEERS and v is not None]
+            if c in peers and v is not None]
     if not have:
         return None, None
     v, c = (max if get(row).better == "more" else min)(have)
@@ -218,8 +223,8 @@ def best_peer(values, row):
 
 def base_of(values, row, of):
     """What a budget compares with: its name and its figure."""
-    if of == PEER:
-        return best_peer(values, row)
+    if of in (PEER, BARE):
+        return best_peer(values, row, PEERS if of == PEER else BARE_PEERS)
     if of == THEIR:
         peer, _ = best_peer(values, row.replace("_loss_pct", "_pps"))
         return peer, values.get(row, {}).get(peer)

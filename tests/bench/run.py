@@ -82,6 +82,7 @@ class Run:
 
     def setup(self, setup, cls):
         jobs = [j for j in setup.jobs if (cls.gateway or not j.gateway) and
+                any(rows.matches(r, cls.only) for r in j.rows) and
                 not self.hopeless(cls.name, j.rows)]
         if not jobs:
             return

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ sys.path.insert(0, str(BENCH))
 import chart        # noqa: E402
 import columns      # noqa: E402
 import measure      # noqa: E402
+import place        # noqa: E402
 import publish      # noqa: E402
 import rows         # noqa: E402
 import run as runs  # noqa: E402
@@ -44,11 +46,17 @@ def test_row_is_there(name):
 
 
 def test_columns_are_those_of_the_design():
-    assert NAMES == ["ours", "ours-tap", "ours-bare", "pasta", "pasta-new",
-                     "slirp4netns", "bridge", "bridge-offload", "veth"]
+    assert NAMES == ["ours", "ours-tap", "ours-bare", "ours-stream", "pasta",
+                     "pasta-new", "passt", "slirp4netns", "bridge",
+                     "bridge-offload", "veth"]
     assert set(rows.PEERS) == {c.name for c in columns.ALL
                                if issubclass(c, columns.Peer)}
     assert rows.BRIDGE in NAMES
+    assert set(rows.BARE_PEERS) < set(rows.PEERS)
+    assert {c.name for c in columns.ALL} <= set(chart.COLOURS)
+    for c in columns.ALL:
+        for g in c.only:
+            assert any(rows.matches(r, [g]) for r in rows.ROWS), g
 
 
 def test_each_row_comes_from_one_job():
@@ -118,6 +126,20 @@ def test_loss_is_that_of_whom_most_came_from():
     assert verdicts(values)["ours", "udp_up_64_loss_pct", "pasta"].met
 
 
+@pytest.mark.parametrize("column", ["ours-bare", "ours-stream"])
+def test_plain_frames_are_compared_with_plain_frames(column):
+    row = "tcp_up_1_mtu1500_gbps"
+    values = {row: {column: 5, "pasta": 9, "passt": 4, "slirp4netns": 2}}
+    x, = rows.evaluate(values)
+    assert (x.of, x.base, x.met) == ("passt", 4, True)
+    beside = rows.evaluate(values, rows.BESIDE)
+    assert [(x.of, x.met) for x in beside] == (
+        [("pasta", False)] if column == "ours-bare" else [])
+    values[row]["passt"] = None
+    x, = rows.evaluate(values)
+    assert (x.of, x.met) == (rows.BARE, None)
+
+
 def test_fixed_cpus_are_beside_the_budgets():
     assert {(b.column, b.rows[0], b.limit) for b in rows.BESIDE} >= {
         ("ours", "rr_one_cpu_p50_us", 1.4),
@@ -154,7 +176,7 @@ class Proc:
 
 class Fake:
     """A column without anything behind it."""
-    name, gateway = "ours", True
+    name, gateway, only = "ours", True, ()
 
     def __init__(self, place, build, *_):
         self.procs, self.helpers = [], []
@@ -210,6 +232,20 @@ def test_what_fails_is_alone(run):
         "it does not start: no way"
     assert run.why_not("slirp4netns", "crr_16_per_s") == "it has ended before"
     assert run.why_not("ours", "agent_start_cpu_ms")
+
+
+def test_a_column_is_asked_for_its_rows_only(run):
+    class Brief(Fake):
+        only = ("rr_*",)
+    setup = measure.Setup("MTU 1500", lambda col: col.start(), jobs(
+        (["rr_p50_us"], lambda col: {"rr_p50_us": 1}),
+        (["crr_1_per_s"], lambda col: {"crr_1_per_s": 2})), 1)
+    run.cols = [Brief]
+    run.setup(setup, Brief)
+    assert run.samples == {"rr_p50_us": {"ours": [1]}}
+    assert run.why_not("ours", "crr_1_per_s") == "ours-bare has it"
+    run.setup(setup._replace(jobs=setup.jobs[1:],
+                             start=lambda col: pytest.fail("started")), Brief)
 
 
 def test_what_never_works_is_given_up(run):
@@ -398,11 +434,100 @@ def test_readme_shows_what_is_there():
         assert (TOP / link).is_file(), link
 
 
+# --- what stands for a VMM --------------------------------------------------------
+
+MACS = bytes.fromhex("020000000002" "020000000001" "88b5")
+
+
+class Vmm:
+    """tapsock between a TAP in a namespace and our end of a socket."""
+
+    def __init__(self, tmp_path):
+        tool = labs.BUILD / "bench" / "tapsock"
+        if not tool.exists():
+            pytest.skip(f"{tool} has not been built")
+        self.ns, self.log = labs.Ns(), tmp_path / "log"
+        self.tap = place.open_tap(self.ns, "eth0", False, blocking=True,
+                                  headers=False)
+        self.ns.run("ip", "link", "set", "eth0", "mtu", 9000, "up")
+        # Everything that crosses eth0, as the kernel of the guest sees it
+        with self.ns.net():
+            self.guest = socket.socket(socket.AF_PACKET, socket.SOCK_RAW,
+                                       socket.htons(0x88b5))
+        self.guest.bind(("eth0", 0x88b5))
+        self.sock, theirs = socket.socketpair()
+        for s in (self.guest, self.sock):
+            s.settimeout(5)
+        with theirs, open(self.log, "w") as f:
+            fds = [self.tap, theirs.fileno()]
+            self.proc = self.ns.popen(tool, *fds, pass_fds=fds, stderr=f)
+
+    def close(self):
+        place.stop(self.proc)
+        self.guest.close()
+        self.sock.close()
+        os.close(self.tap)
+        self.ns.close()
+
+    def record(self):
+        """The next frame of ours that came, behind its length."""
+        def exactly(n):
+            got = b""
+            while len(got) < n:
+                part = self.sock.recv(n - len(got))
+                assert part
+                got += part
+            return got
+        while True:
+            frame = exactly(int.from_bytes(exactly(4), "big"))
+            if frame[12:14] == MACS[12:]:       # and not a router's search
+                return frame
+
+
+@pytest.fixture
+def vmm(tmp_path):
+    v = Vmm(tmp_path)
+    yield v
+    v.close()
+
+
+def framed(n, size):
+    frame = MACS + bytes([n]) * (size - len(MACS))
+    return frame, len(frame).to_bytes(4, "big") + frame
+
+
+def test_frames_of_a_tap_reach_the_stream(vmm):
+    sent = [framed(i, 60 + 40 * i)[0] for i in range(200)]
+    for frame in sent:
+        vmm.guest.send(frame)
+    assert [vmm.record() for _ in sent] == sent
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 700, 1 << 20])
+def test_frames_of_a_stream_reach_the_tap(vmm, pieces):
+    sent = [framed(i, 60 + 400 * i) for i in range(20)]
+    stream = b"".join(r for _, r in sent)
+    for at in range(0, len(stream), pieces):
+        vmm.sock.sendall(stream[at:at + pieces])
+    assert [vmm.guest.recv(1 << 16) for _ in sent] == [f for f, _ in sent]
+
+
+@pytest.mark.parametrize("end,said", [
+    (lambda s: s.sendall(b"\xff" * 4), "Message too long"),
+    # Which thread hears of it first, and with what unread, is chance
+    (lambda s: s.close(), "it has ended|Broken pipe|Connection reset")])
+def test_a_stream_ends(vmm, end, said):
+    end(vmm.sock)
+    assert vmm.proc.wait(5) == 1
+    assert re.match(f"tapsock: socket: ({said})", vmm.log.read_text())
+
+
 # --- the whole -----------------------------------------------------------------
 
 def bench(out, *argv):
     for path in (labs.GATEWAY, labs.BUILD / "bench" / "nb",
-                 labs.BUILD / "bench" / "bridge"):
+                 labs.BUILD / "bench" / "bridge",
+                 labs.BUILD / "bench" / "tapsock"):
         if not path.exists():
             pytest.skip(f"{path} has not been built")
     return subprocess.Popen(
@@ -424,6 +549,19 @@ def test_a_short_run(tmp_path):
     assert latest["agent_start_cpu_ms"]["ours"] is not None, text
     assert "pasta: left out, /nowhere is not there" in text
     assert "bridge: start_cpu_ms: none, there is no gateway" in text
+
+
+def test_streams_of_plain_frames(tmp_path):
+    p = bench(tmp_path, "--rows", "rr_one_cpu_p50_us,mem_idle_rss_mib",
+              "--columns", "ours-stream,passt")
+    text = p.communicate(timeout=60)[0]
+    assert p.returncode == 0, text
+    latest = json.loads((tmp_path / "latest.json").read_text())
+    assert latest["rr_one_cpu_p50_us"]["ours-stream"] > 0, text
+    assert "ours-stream: mem_idle_rss_mib: none, ours-bare has it" in text
+    if "passt: left out" not in text:       # it may not be here
+        assert latest["rr_one_cpu_p50_us"]["passt"] > 0, text
+        assert latest["mem_idle_rss_mib"]["passt"] > 0, text
 
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
