@@ -14,7 +14,8 @@
  *	CA_FILE		our CA alone: for NODE_EXTRA_CA_CERTS
  *	T_START T_LINK T_ETH0 T_CONNECTED	CLOCK_BOOTTIME, in ns
  *	READY=1		the interface is up, names resolve, the CA is installed
- *	FAILED=reason	instead of READY: it is not, and will not be
+ *	FAILED=reason	instead of READY: it is not; a NIC that comes later may
+ *			change that, and then READY follows
  *	TOKEN=hex	from the gateway: give it back in MSB_TOKEN_FD (32 hex
  *			digits and a newline) when the agent is started again
  *

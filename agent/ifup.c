@@ -114,30 +114,30 @@ static bool ifup_virtio_net(void)
 	return found;
 }
 
+int ifup_look_nic(struct nl *nl, const struct env *e, struct nl_link *out)
+{
+	struct ifup_match m = { .e = e, .out = out };
+	int rc = nl_wait_link(nl, ifup_match, &m, 0);
+
+	if (rc != -ENODEV || e->link.kind != ENV_LINK_NIC)
+		return rc;
+	m.by_name = true;	/* a NIC that kept its template's MAC */
+	return nl_wait_link(nl, ifup_match, &m, 0);
+}
+
 int ifup_find_nic(struct nl *nl, const struct env *e, struct nl_link *out)
 {
-	bool must = e->link.kind == ENV_LINK_NIC;
 	struct ifup_match m = { .e = e, .out = out };
-	int rc;
+	bool must = e->link.kind == ENV_LINK_NIC;
+	int rc = must ? ifup_look_nic(nl, e, out) :
+			nl_wait_link(nl, ifup_match, &m, 0);
 
-	rc = nl_wait_link(nl, ifup_match, &m, 0);
 	if (rc != -ENODEV)
 		return rc;
-	if (must) {	/* a NIC that kept its template's MAC */
-		m.by_name = true;
-		rc = nl_wait_link(nl, ifup_match, &m, 0);
-		m.by_name = false;
-		if (rc != -ENODEV)
-			return rc;
-	} else if (!m.nic && !ifup_virtio_net()) {
+	if (!must && !m.nic && !ifup_virtio_net())
 		return -ENODEV;		/* boot time counts */
-	}
 	rc = nl_wait_link(nl, ifup_match, &m, IFUP_WAIT_MS);
-	if (rc == -ENODEV && must) {
-		m.by_name = true;
-		rc = nl_wait_link(nl, ifup_match, &m, 0);
-	}
-	return rc;
+	return rc == -ENODEV ? ifup_look_nic(nl, e, out) : rc;
 }
 
 struct ifup_name {

@@ -35,6 +35,9 @@ void ifup_lo(struct nl *nl, struct report *r);
  */
 int ifup_find_nic(struct nl *nl, const struct env *e, struct nl_link *out);
 
+/** ifup_look_nic() - As ifup_find_nic(), of those that are there now */
+int ifup_look_nic(struct nl *nl, const struct env *e, struct nl_link *out);
+
 /**
  * ifup_iface() - Configure the interface, from MAC to default routes
  * @l:		The interface, as it was found

@@ -19,6 +19,7 @@
 #include "agent/dial.h"
 #include "agent/fwd.h"
 #include "agent/hosts.h"
+#include "agent/ifmon.h"
 #include "agent/ifup.h"
 #include "agent/nl.h"
 #include "agent/probe.h"
@@ -36,6 +37,7 @@
 
 /**
  * struct agent - All of it
+ * @ifindex:	Of the interface; 0 if the NIC has not come yet
  * @probe:	Pipe from the child that runs the probe
  * @line:	What it has said so far
  */
@@ -45,7 +47,9 @@ struct agent {
 	struct ev *ev;
 	struct nl nl;
 	struct fwd fwd;
-	bool forwards;
+	bool forwards, monitors;
+	struct ifmon ifmon;
+	unsigned int ifindex;
 	struct ev_src sig, probe;
 	pid_t probe_pid;
 	char line[REPORT_VALUE];
@@ -197,10 +201,13 @@ static void agent_net(struct agent *a)
 	if (!a->conf.env.net || a->conf.bad_net)
 		return;
 	rc = agent_link(a, &l, &fd, &features);
+	/* A NIC that was asked for may come later yet; a TAP is ours to make */
+	a->monitors = !rc || a->conf.env.link.kind == ENV_LINK_NIC;
 	if (rc) {
 		fd_close(&fd);
 		return;
 	}
+	a->ifindex = l.index;
 	report_time(r, "T_LINK");
 	if (fd >= 0 && !a->conf.once) {
 		rc = fwd_start(&a->fwd, a->ev, r, fd, features, &a->conf.env,
@@ -336,9 +343,17 @@ static int agent_live(struct agent *a)
 	int rc;
 
 	agent_probe(a);
+	if (a->monitors) {
+		rc = ifmon_start(&a->ifmon, a->ev, &a->nl, &a->report,
+				 &a->conf.env, a->ifindex);
+		if (rc)
+			report_warn(&a->report, "%s: cannot watch it: %s",
+				    a->conf.env.iface, strerror(-rc));
+	}
 	rc = ev_run(a->ev);
 	if (rc)
 		log_err("event loop: %s", strerror(-rc));
+	ifmon_stop(&a->ifmon);
 	if (a->forwards)
 		fwd_stop(&a->fwd);
 	return rc || a->fwd.tap_gone;

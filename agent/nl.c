@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/nl.h"
 #include "base/util.h"
@@ -403,12 +404,14 @@ static void nl_link_kind(const struct nlattr *info, struct nl_link *l)
 					l->kind, sizeof(l->kind));
 }
 
+/* RTM_DELLINK has the same form */
 static bool nl_link_parse(const struct nlmsghdr *nlh, struct nl_link *l)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	struct nlattr *attr;
 
-	if (nlh->nlmsg_type != RTM_NEWLINK ||
+	if ((nlh->nlmsg_type != RTM_NEWLINK &&
+	     nlh->nlmsg_type != RTM_DELLINK) ||
 	    mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi))
 		return false;
 	*l = (struct nl_link){ .index = (unsigned int)ifi->ifi_index,
@@ -465,6 +468,51 @@ int nl_links(struct nl *nl, bool (*fn)(const struct nl_link *l, void *arg),
 	return rc ? rc : e.found;
 }
 
+int nl_events_open(void)
+{
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK,
+				  .nl_groups = RTMGRP_LINK };
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			NETLINK_ROUTE);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	if (!bind(fd, (struct sockaddr *)(void *)&sa, sizeof(sa)))
+		return fd;
+	rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int nl_events_read(int fd,
+		   void (*fn)(const struct nl_link *l, bool gone, void *arg),
+		   void *arg)
+{
+	_Alignas(struct nlmsghdr) uint8_t buf[8192];
+	int rc = 0;
+
+	for (;;) {
+		const struct nlmsghdr *nlh = (const void *)buf;
+		ssize_t n = recv(fd, buf, sizeof(buf), 0);
+		int left = (int)n;
+		struct nl_link l;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ENOBUFS) {
+			rc = -ENOBUFS;
+			continue;
+		}
+		if (n <= 0)
+			return rc;
+		for (; mnl_nlmsg_ok(nlh, left);
+		     nlh = mnl_nlmsg_next(nlh, &left))
+			if (nl_link_parse(nlh, &l))
+				fn(&l, nlh->nlmsg_type == RTM_DELLINK, arg);
+	}
+}
+
 static uint64_t nl_now_ms(void)
 {
 	struct timespec ts;
@@ -473,40 +521,38 @@ static uint64_t nl_now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+static void nl_ignore(const struct nl_link *l, bool gone, void *arg)
+{
+	(void)l;
+	(void)gone;
+	(void)arg;
+}
+
 int nl_wait_link(struct nl *nl,
 		 bool (*match)(const struct nl_link *l, void *arg), void *arg,
 		 unsigned int max_ms)
 {
 	uint64_t end = nl_now_ms() + max_ms, now;
-	struct mnl_socket *ev = NULL;
-	char buf[8192];
-	int rc;
+	int fd = -1, rc;
 
 	/* Listen first, then look: nothing can slip through between */
 	if (max_ms) {
-		ev = mnl_socket_open2(NETLINK_ROUTE,
-				      SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (!ev || mnl_socket_bind(ev, RTMGRP_LINK,
-					   MNL_SOCKET_AUTOPID) < 0) {
-			rc = -errno;
-			goto out;
-		}
+		fd = nl_events_open();
+		if (fd < 0)
+			return fd;
 	}
 	for (;;) {
 		rc = nl_links(nl, match, arg);
 		now = nl_now_ms();
 		if (rc || now >= end)
 			break;
-		struct pollfd p = { .fd = mnl_socket_get_fd(ev),
-				    .events = POLLIN };
+		struct pollfd p = { .fd = fd, .events = POLLIN };
 
 		(void)poll(&p, 1, (int)(end - now));
-		while (mnl_socket_recvfrom(ev, buf, sizeof(buf)) > 0)
-			;	/* whatever changed, the dump shows it */
+		/* Whatever changed, the dump shows it */
+		(void)nl_events_read(fd, nl_ignore, NULL);
 	}
-	rc = rc < 0 ? rc : rc ? 0 : -ENODEV;
-out:
-	if (ev)
-		mnl_socket_close(ev);
-	return rc;
+	if (fd >= 0)
+		close(fd);
+	return rc < 0 ? rc : rc ? 0 : -ENODEV;
 }

@@ -113,4 +113,21 @@ int nl_wait_link(struct nl *nl, bool (*match)(const struct nl_link *l,
 					      void *arg),
 		 void *arg, unsigned int max_ms);
 
+/**
+ * nl_events_open() - A socket that tells of changes of interfaces
+ *
+ * Return: non-blocking descriptor, owned by the caller; -errno
+ */
+int nl_events_open(void);
+
+/**
+ * nl_events_read() - Take what has come, until there is no more
+ * @fn:		Called for each change; @gone: the interface was deleted
+ *
+ * Return: 0; -ENOBUFS if some were lost: look at the interfaces themselves
+ */
+int nl_events_read(int fd,
+		   void (*fn)(const struct nl_link *l, bool gone, void *arg),
+		   void *arg);
+
 #endif /* AGENT_NL_H */

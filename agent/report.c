@@ -127,6 +127,19 @@ void report_fail(struct report *r, const char *fmt, ...)
 	r->failed = true;
 }
 
+void report_mend(struct report *r)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < r->n; i++)
+		if (strncmp(r->kv[i].key, "ERROR", strlen("ERROR")))
+			r->kv[kept++] = r->kv[i];
+	r->dirty |= kept != r->n;
+	r->n = kept;
+	r->errors = 0;
+	r->failed = false;
+}
+
 void report_emit(const struct report *r, struct wr *w)
 {
 	for (unsigned int i = 0; i < r->n; i++)
@@ -184,9 +197,10 @@ void report_stage(struct report *r, const char *key)
 
 void report_ready(struct report *r)
 {
-	if (r->told)
+	if (r->told_ready || (r->told && r->failed))
 		return;
 	r->told = true;
+	r->told_ready = !r->failed;
 	for (size_t i = 0; i < ARRAY_SIZE(report_pipe); i++)
 		report_tell_key(r, report_pipe[i]);
 	if (r->failed)

@@ -24,7 +24,7 @@
 struct report {
 	const char *run_dir;
 	int ready_fd;
-	bool dirty, failed, told;
+	bool dirty, failed, told, told_ready;
 	unsigned int n, errors, warnings;
 	struct report_kv {
 		char key[REPORT_KEY], value[REPORT_VALUE];
@@ -63,6 +63,9 @@ void report_warn(struct report *r, const char *fmt, ...)
 void report_fail(struct report *r, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/** report_mend() - What failed works now: forget the errors, not warnings */
+void report_mend(struct report *r);
+
 /** report_emit() - Append all of it as lines KEY=VALUE */
 void report_emit(const struct report *r, struct wr *w);
 
@@ -72,7 +75,11 @@ void report_emit(const struct report *r, struct wr *w);
  */
 void report_save(struct report *r);
 
-/** report_ready() - Tell PID 1 what was configured, and READY or FAILED */
+/**
+ * report_ready() - Tell PID 1 what was configured, and READY or FAILED
+ *
+ * READY is told once, and FAILED only before it.
+ */
 void report_ready(struct report *r);
 
 /** report_stage() - A time came after READY: tell PID 1 now; else with READY */

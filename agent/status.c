@@ -77,6 +77,7 @@ void status_text(struct span text, uint64_t now_ns, struct wr *w)
 		const char *key, *name;
 	} rows[] = {
 		{ "STATE", "state" }, { "IFACE", "interface" },
+		{ "IFACE_STATE", "interface state" },
 		{ "MAC", "mac" }, { "MTU", "mtu" }, { "IPV4", "ipv4" },
 		{ "GW4", "route ipv4" }, { "IPV6", "ipv6" },
 		{ "GW6", "route ipv6" }, { "DNS", "dns" },

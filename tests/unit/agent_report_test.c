@@ -116,6 +116,22 @@ static void test_failed(void **state)
 	r.failed = true;
 	report_ready(&r);
 	assert_string_equal(heard(p[0]), "FAILED=first\n");
+	report_ready(&r);
+	assert_string_equal(heard(p[0]), "");
+	/* It works at last, and that is told once; warnings stay */
+	report_warn(&r, "%s", "careful");
+	report_fail(&r, "%s", "second");
+	report_set(&r, "MTU", "%d", 1400);
+	report_mend(&r);
+	assert_false(r.failed);
+	assert_string_equal(report_get(&r, "ERROR1"), "");
+	assert_string_equal(report_get(&r, "WARNING1"), "careful");
+	report_ready(&r);
+	assert_string_equal(heard(p[0]), "MTU=1400\nREADY=1\n");
+	report_fail(&r, "%s", "third");
+	assert_string_equal(report_get(&r, "ERROR1"), "third");
+	report_ready(&r);
+	assert_string_equal(heard(p[0]), "");
 	close(p[0]);
 	close(p[1]);
 }
