@@ -199,7 +199,7 @@ bench: all $(O)/deps/bench $(BENCH_TOOLS) peers	## measure, side by side with th
 # Today's passt and pasta, for two columns, where there is a network
 peers: | $(O)/deps/build
 	@sh tests/peers -d '$(DL)' '$(O)/peers' || \
-		echo "bench: no pasta-new, and the system's passt"
+		echo 'bench: no pasta-new, no passt-new'
 soak-tcp: $(UNIT) $(O)/quick/tcp	## TCP: 200 000 seeds, 10 million random frames
 	@TCP_SEEDS=200000 $(O)/quick/tcp tcp_random
 	@TCP_FRAMES=10000000 $(UNIT) tcp_frames

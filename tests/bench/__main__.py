@@ -7,8 +7,8 @@ A guest and a host in network namespaces, IPv4.  Columns:
     ours-stream     plain frames over a stream socket, as from QEMU's -netdev
                     stream: tapsock, which stands for the VMM, and msb-gateway
     pasta, slirp4netns      the system's, on a TAP of theirs
-    pasta-new       today's, fetched by tests/peers
-    passt           as ours-stream, with passt: today's, or the system's
+    passt           the system's, as ours-stream
+    pasta-new, passt-new    today's, fetched by tests/peers
     bridge          TAP to TAP through one process, plain frames
     bridge-offload  the same with virtio-net offloads: the ceiling for us
     veth            the kernel alone
@@ -28,7 +28,8 @@ Results: a table, build/bench/latest.json ({"row": {"column": median}}),
 build/bench/result.json (spread, samples, machine), build/bench/*.svg.
 What a column cannot do is null, and the reason is printed.
 
-Environment: PASTA, PASTA_NEW, PASST, SLIRP4NETNS name other programs than those found.
+Environment: PASTA, PASTA_NEW, PASST, PASST_NEW, SLIRP4NETNS name other
+programs than those found.
 Marks are those of the budget, and change no exit code.
 """
 import argparse

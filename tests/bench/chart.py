@@ -7,8 +7,8 @@ import table
 # Ours are blue, peers are warm, and what does no TCP of its own is grey
 COLOURS = {"ours": "#1b5fc1", "ours-tap": "#4a8fe7", "ours-bare": "#9cc3f5",
            "ours-stream": "#c3dbf9", "pasta": "#d9772b",
-           "pasta-new": "#e8a468", "passt": "#e3b98f",
-           "slirp4netns": "#b5533c",
+           "pasta-new": "#e8a468", "passt": "#d8a05f",
+           "passt-new": "#e3b98f", "slirp4netns": "#b5533c",
            "bridge": "#b4bcc6", "bridge-offload": "#8a95a3", "veth": "#cfd5dc"}
 OTHER = "#7f8c7a"
 TEXT, FAINT, GRID = "#1f2328", "#656d76", "#e4e8ec"

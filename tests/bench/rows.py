@@ -160,9 +160,9 @@ def get(name):
 BRIDGE, PEER, BARE, THEIR, FIXED = ("bridge-offload", "best peer",
                                     "best peer over a stream", "best sender",
                                     None)
-PEERS = ("pasta", "pasta-new", "passt", "slirp4netns")
+PEERS = ("pasta", "pasta-new", "passt", "passt-new", "slirp4netns")
 # Plain frames through somebody else: pasta and slirp4netns sit on the TAP
-BARE_PEERS = ("passt",)
+BARE_PEERS = ("passt", "passt-new")
 
 Budget = collections.namedtuple("Budget", "column rows op limit of")
 
