@@ -23,13 +23,24 @@
  * it, so the pipe is to be read for as long as the agent lives.
  */
 
+/** How "msb-init net" and "msb-init agent --once" end */
+enum agent_exit {
+	AGENT_EXIT_OK,		/* as it was asked for, or nothing was */
+	AGENT_EXIT_FAILED,	/* not all of it, or the agent died */
+	AGENT_EXIT_USAGE,
+	AGENT_EXIT_VARIABLE,	/* one was refused: nothing was configured */
+	AGENT_EXIT_DEVICE,	/* no such NIC, or no TAP to be had */
+};
+
 /**
  * agent_main() - "msb-init agent": configure, report, forward until SIGTERM
  *
- * Return: exit status: 0 at SIGTERM, or when --once is done and all is well;
- *	   1 if --once failed; 2 for wrong usage
+ * Return: enum agent_exit: 0 at SIGTERM too
  */
 int agent_main(int argc, char **argv);
+
+/** agent_net_main() - "msb-init net": configure and leave; enum agent_exit */
+int agent_net_main(int argc, char **argv);
 
 /**
  * agent_probe_main() - "msb-init probe URL": fetch and say how it went
@@ -39,10 +50,12 @@ int agent_main(int argc, char **argv);
 int agent_probe_main(int argc, char **argv);
 
 /**
- * agent_status_main() - "msb-init status": print what the agent reports
+ * agent_status_main() - "msb-init status": what was configured, what differs
+ *			 from what was asked for, and why
  *
- * Return: exit status: 0 if the network is ready; 1 if it is not; 2 for wrong
- *	   usage; 3 if no agent has reported
+ * Return: exit status: 0 if all is as asked; 1 if something differs, or has
+ *	   failed; 2 for wrong usage; 3 if no agent has reported; 4 if the
+ *	   kernel cannot be asked
  */
 int agent_status_main(int argc, char **argv);
 

@@ -19,17 +19,25 @@ enum {
 	CONF_OPT_LOG_LEVEL,
 	CONF_OPT_LINK,
 	CONF_OPT_ONCE,
+	CONF_OPT_DRY_RUN,
 	CONF_OPT_HELP,
 };
 
-static void conf_usage(FILE *f)
+static void conf_usage(bool net, FILE *f)
 {
-	fputs("usage: msb-init agent [--once] [--link SPEC] [--run-dir DIR]\n"
+	fputs(net ? "usage: msb-init net" : "usage: msb-init agent [--once]",
+	      f);
+	fputs(" [--dry-run] [--link SPEC] [--run-dir DIR]\n"
 	      "                      [--log-level error|warn|info|debug]\n"
 	      "Configures the network that MSB_NET, MSB_NET_IPV4 and"
-	      " MSB_NET_IPV6 ask for,\n"
-	      "then moves its frames until SIGTERM.\n"
-	      "  --once           configure, and leave\n"
+	      " MSB_NET_IPV6 ask for", f);
+	fputs(net ? ".\nExit status: 0 as it was asked for; 1 not all of it; 2"
+	      " wrong usage; 3 a variable\n"
+	      "was refused; 4 there is no such interface.\n" :
+	      ",\nthen moves its frames until SIGTERM.\n"
+	      "  --once           configure, and leave\n", f);
+	fputs("  --dry-run        print the requests that would be sent, and send"
+	      " none\n"
 	      "  --link SPEC      nic, vsock:[CID:]PORT or unix:PATH, instead"
 	      " of MSB_LINK\n"
 	      "  --run-dir DIR    for the status file (" REPORT_RUN_DIR ")\n"
@@ -38,7 +46,7 @@ static void conf_usage(FILE *f)
 	      " for variables\n", f);
 }
 
-int conf_args(struct conf *c, int argc, char **argv)
+int conf_args(struct conf *c, bool net, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "pid1", no_argument, NULL, CONF_OPT_PID1 },
@@ -46,12 +54,13 @@ int conf_args(struct conf *c, int argc, char **argv)
 		{ "log-level", required_argument, NULL, CONF_OPT_LOG_LEVEL },
 		{ "link", required_argument, NULL, CONF_OPT_LINK },
 		{ "once", no_argument, NULL, CONF_OPT_ONCE },
+		{ "dry-run", no_argument, NULL, CONF_OPT_DRY_RUN },
 		{ "help", no_argument, NULL, CONF_OPT_HELP },
 		{ 0 },
 	};
 	int o;
 
-	*c = (struct conf){ .root = "", .run_dir = REPORT_RUN_DIR,
+	*c = (struct conf){ .root = "", .run_dir = REPORT_RUN_DIR, .once = net,
 			    .level = LOG_LEVEL_INFO, .ready_fd = -1 };
 	env_init(&c->env);
 	optind = 1;
@@ -62,6 +71,9 @@ int conf_args(struct conf *c, int argc, char **argv)
 			break;
 		case CONF_OPT_ONCE:
 			c->once = true;
+			break;
+		case CONF_OPT_DRY_RUN:
+			c->dry = true;
 			break;
 		case CONF_OPT_RUN_DIR:
 			c->run_dir = optarg;
@@ -76,15 +88,15 @@ int conf_args(struct conf *c, int argc, char **argv)
 				optarg);
 			return -EINVAL;
 		case CONF_OPT_HELP:
-			conf_usage(stdout);
+			conf_usage(net, stdout);
 			return -ECANCELED;
 		default:
-			conf_usage(stderr);
+			conf_usage(net, stderr);
 			return -EINVAL;
 		}
 	}
 	if (optind != argc) {
-		conf_usage(stderr);
+		conf_usage(net, stderr);
 		return -EINVAL;
 	}
 	return 0;

@@ -12,6 +12,7 @@
  * struct conf - Options and variables of the agent
  * @pid1:	PID 1 started us, so the environment is complete
  * @once:	Configure, and leave
+ * @dry:	Print what would be done, and do nothing
  * @bad_net:	A variable about the interface was refused: it is left alone
  * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed
  * @root:	Prefix of the files that are written; "" except in tests
@@ -21,7 +22,7 @@
  */
 struct conf {
 	struct env env;
-	bool pid1, once, bad_net;
+	bool pid1, once, dry, bad_net;
 	enum log_level level;
 	const char *link, *root, *run_dir;
 	int ready_fd;
@@ -30,12 +31,13 @@ struct conf {
 };
 
 /**
- * conf_args() - Parse the command line
+ * conf_args() - Parse the command line of "msb-init agent" or "msb-init net"
  * @c:		Set up completely
+ * @net:	It is the latter
  *
  * Return: 0; -EINVAL after a message to stderr; -ECANCELED after --help
  */
-int conf_args(struct conf *c, int argc, char **argv);
+int conf_args(struct conf *c, bool net, int argc, char **argv);
 
 /**
  * conf_env() - Read the variables

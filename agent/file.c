@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent/file.h"
+#include "agent/plan.h"
 #include "base/fd.h"
 
 int file_path(const struct file_where *w, char *buf, size_t size)
@@ -99,19 +100,29 @@ static bool file_same(const char *path, struct span data)
 	return same;
 }
 
+static int file_mkdir(const char *dir)
+{
+	if (!access(dir, F_OK) || !plan_do("mkdir %s, mode 0755", dir))
+		return 0;
+	if (mkdir(dir, 0755))
+		return errno == EEXIST ? 0 : -errno;
+	(void)chmod(dir, 0755);		/* whatever the umask is */
+	return 0;
+}
+
 /* Make every directory above @path that is missing */
 static int file_mkdirs(const char *path)
 {
 	char dir[PATH_MAX];
+	int rc;
 
 	if (span_copy(span_str(path), dir, sizeof(dir)))
 		return -ENAMETOOLONG;
 	for (char *p = strchr(dir + 1, '/'); p; p = strchr(p + 1, '/')) {
 		*p = '\0';
-		if (!mkdir(dir, 0755))
-			(void)chmod(dir, 0755);	/* whatever the umask is */
-		else if (errno != EEXIST)
-			return -errno;
+		rc = file_mkdir(dir);
+		if (rc)
+			return rc;
 		*p = '/';
 	}
 	return 0;
@@ -197,6 +208,18 @@ static int file_put_bind(const struct file_where *w, const char *path,
 	return rc;
 }
 
+/** file_planned() - Put it into words; whether to do it */
+static bool file_planned(const char *path)
+{
+	char link[PATH_MAX];
+	ssize_t n = readlink(path, link, sizeof(link));
+
+	if (n > 0)
+		return plan_do("write %s, mode 0644, in place of the link to "
+			       "%.*s", path, (int)n, link);
+	return plan_do("write %s, mode 0644", path);
+}
+
 int file_put(const struct file_where *w, struct span data, bool follow,
 	     enum file_done *done)
 {
@@ -220,6 +243,11 @@ int file_put(const struct file_where *w, struct span data, bool follow,
 		return -EISDIR;
 
 	rc = file_mkdirs(path);
+	if (!rc && !file_planned(path)) {
+		if (done)
+			*done = how;
+		return 0;
+	}
 	if (!rc)
 		rc = file_put_rename(path, data);
 	if (rc == -EBUSY) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "agent/hosts.h"
+#include "agent/plan.h"
 
 #define HOSTS_MAX	(1024 * 1024)	/* ad-blocking lists are that long */
 #define HOSTS_BLOCK	2048		/* ours: nine lines, names of 255 */
@@ -73,6 +74,7 @@ int hosts_name(const struct env *e, const struct file_where *where)
 	if (!e->hostname[0])
 		return 0;
 	if ((gethostname(now, sizeof(now)) || strcmp(now, e->hostname)) &&
+	    plan_do("sethostname %s", e->hostname) &&
 	    sethostname(e->hostname, strlen(e->hostname)))
 		return -errno;
 	wr_fmt(&out, "%s\n", e->hostname);

@@ -9,6 +9,7 @@
 
 #include "agent/ifup.h"
 #include "agent/ioc.h"
+#include "agent/plan.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -56,8 +57,13 @@ void ifup_lo(struct nl *nl, struct report *r)
 		report_warn(r, "lo: cannot bring it up: %s", strerror(-rc));
 		return;
 	}
+	/* The kernel adds both when it comes up, which it has not in a plan */
+	if (plan_dry() && !(lo.flags & IFF_UP))
+		return;
 	for (size_t i = 0; i < ARRAY_SIZE(a); i++) {
 		a[i].ifindex = lo.index;
+		if (nl_addr_has(nl, &a[i]) == 1)
+			continue;
 		rc = nl_addr_add(nl, &a[i], NLM_F_EXCL);
 		if (!rc || rc == -EEXIST || (i && ifup_no_ip6(rc)))
 			continue;
@@ -276,6 +282,8 @@ static void ifup_settle(struct nl *nl, const struct ipaddr *a)
 {
 	const struct timespec ms = { .tv_nsec = NS_PER_MS };
 
+	if (plan_dry())
+		return;
 	for (int i = 0; i < IFUP_SETTLE_MS && !nl_is_local(nl, a); i++)
 		nanosleep(&ms, NULL);
 }

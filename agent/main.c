@@ -22,6 +22,7 @@
 #include "agent/ifmon.h"
 #include "agent/ifup.h"
 #include "agent/nl.h"
+#include "agent/plan.h"
 #include "agent/probe.h"
 #include "agent/report.h"
 #include "agent/resolv.h"
@@ -33,11 +34,14 @@
 #define TUN_NODE	"/dev/net/tun"
 #define TUN_MAJOR	10	/* admin-guide/devices.txt of Linux */
 #define TUN_MINOR	200
+#define TAP_MTU		1500	/* of a new one */
+#define ASKED_MAX	2048	/* all variables, as env_emit() writes them */
 #define AGENT_TIMERS	8	/* keepalive, dead, retry, and room */
 
 /**
  * struct agent - All of it
  * @ifindex:	Of the interface; 0 if the NIC has not come yet
+ * @no_device:	The interface is not there, and could not be made
  * @probe:	Pipe from the child that runs the probe
  * @line:	What it has said so far
  */
@@ -47,7 +51,7 @@ struct agent {
 	struct ev *ev;
 	struct nl nl;
 	struct fwd fwd;
-	bool forwards, monitors;
+	bool forwards, monitors, no_device;
 	struct ifmon ifmon;
 	unsigned int ifindex;
 	struct ev_src sig, probe;
@@ -106,12 +110,13 @@ static void agent_files(struct agent *a)
 	rc = resolv_write(e, &w, link, sizeof(link));
 	if (rc)
 		report_warn(r, "/etc/resolv.conf: %s", strerror(-rc));
-	else if (link[0])
+	else if (link[0] && !plan_dry())
 		log_info("/etc/resolv.conf: replaced the link to %s", link);
 	if (e->ip4.set && e->ip4.has_dns)
-		wr_fmt(&out, "%s ", ipaddr_fmt(&e->ip4.dns, text));
+		wr_fmt(&out, "%s", ipaddr_fmt(&e->ip4.dns, text));
 	if (e->ip6.set && e->ip6.has_dns)
-		wr_fmt(&out, "%s", ipaddr_fmt(&e->ip6.dns, text));
+		wr_fmt(&out, "%s%s", wr_len(&out) ? " " : "",
+		       ipaddr_fmt(&e->ip6.dns, text));
 	*out.p = '\0';
 	if (wr_len(&out))
 		report_set(r, "DNS", "%s", dns);
@@ -120,16 +125,41 @@ static void agent_files(struct agent *a)
 /* --- interface ----------------------------------------------------------- */
 
 /* devtmpfs has the node only where the driver is built in or was loaded */
-static int agent_tap_open(const char *name, uint32_t *features)
+static void agent_tap_node(void)
 {
-	int fd = tap_open(name, true, features);
+	if (!access(TUN_NODE, F_OK))
+		return;
+	if (plan_do("mknod %s c %d %d, mode 0600", TUN_NODE, TUN_MAJOR,
+		    TUN_MINOR)) {
+		(void)mkdir(TUN_DIR, 0755);
+		(void)mknod(TUN_NODE, S_IFCHR | 0600,
+			    makedev(TUN_MAJOR, TUN_MINOR));
+	}
+}
 
-	if (fd != -ENOENT)
-		return fd;
-	(void)mkdir(TUN_DIR, 0755);
-	if (mknod(TUN_NODE, S_IFCHR | 0600, makedev(TUN_MAJOR, TUN_MINOR)))
-		return -ENOENT;
-	return tap_open(name, true, features);
+/* What tap_open() does, in words; whether to do it */
+static bool agent_tap_planned(const char *name)
+{
+	bool act = plan_do("open %s", TUN_NODE);
+
+	plan_do("ioctl TUNSETIFF %s IFF_TAP|IFF_NO_PI|IFF_VNET_HDR", name);
+	plan_do("ioctl TUNSETVNETHDRSZ %d", LINK_VNET_LEN);
+	plan_do("ioctl TUNSETVNETLE 1");
+	plan_do("ioctl TUNSETPERSIST 1");
+	plan_do("ioctl TUNSETOFFLOAD, each that the kernel has");
+	return act;
+}
+
+/* The TAP there would be: the one that is there, or a new one */
+static int agent_tap_dry(struct agent *a, struct nl_link *l)
+{
+	const char *name = a->conf.env.iface;
+	int rc = ifup_by_name(&a->nl, name, l);
+
+	if (rc != -ENODEV)
+		return rc;
+	*l = (struct nl_link){ .index = plan_make(name), .mtu = TAP_MTU };
+	return span_copy(span_str(name), l->name, sizeof(l->name));
 }
 
 static int agent_tap(struct agent *a, struct nl_link *l, int *fd,
@@ -138,7 +168,10 @@ static int agent_tap(struct agent *a, struct nl_link *l, int *fd,
 	const char *name = a->conf.env.iface;
 	int rc;
 
-	*fd = agent_tap_open(name, features);
+	agent_tap_node();
+	if (!agent_tap_planned(name))
+		return agent_tap_dry(a, l);
+	*fd = tap_open(name, true, features);
 	if (*fd == -ENOENT || *fd == -ENODEV || *fd == -ENXIO) {
 		report_fail(&a->report, "no tun in this kernel: load the module"
 			    " tun (CONFIG_TUN)");
@@ -203,13 +236,15 @@ static void agent_net(struct agent *a)
 	rc = agent_link(a, &l, &fd, &features);
 	/* A NIC that was asked for may come later yet; a TAP is ours to make */
 	a->monitors = !rc || a->conf.env.link.kind == ENV_LINK_NIC;
+	a->no_device = rc;
 	if (rc) {
 		fd_close(&fd);
 		return;
 	}
 	a->ifindex = l.index;
 	report_time(r, "T_LINK");
-	if (fd >= 0 && !a->conf.once) {
+	if (a->conf.env.link.kind != ENV_LINK_NIC && !a->conf.once &&
+	    plan_do("connect %s, and forward", report_get(r, "LINK"))) {
 		rc = fwd_start(&a->fwd, a->ev, r, fd, features, &a->conf.env,
 			       a->conf.token);
 		if (rc)
@@ -270,7 +305,8 @@ static void agent_probe(struct agent *a)
 {
 	int p[2];
 
-	if (!a->conf.probe[0] || a->report.failed)
+	if (!a->conf.probe[0] || a->report.failed ||
+	    !plan_do("fetch %s", a->conf.probe))
 		return;
 	if (pipe2(p, O_CLOEXEC | O_NONBLOCK))
 		return;
@@ -359,35 +395,88 @@ static int agent_live(struct agent *a)
 	return rc || a->fwd.tap_gone;
 }
 
-int agent_main(int argc, char **argv)
+/* What was asked for, for msb-init status to compare with */
+static void agent_asked(struct agent *a)
+{
+	char text[ASKED_MAX];
+	struct wr w = wr_init(text, sizeof(text));
+	struct span all, key;
+
+	env_emit(&a->conf.env, '\n', &w);
+	all = (struct span){ w.start, wr_len(&w) };
+	while (all.len) {
+		struct span value = span_cut(&all, '\n', NULL);
+		char name[REPORT_KEY];
+
+		key = span_cut(&value, '=', NULL);
+		if (!span_copy(key, name, sizeof(name)))
+			report_set(&a->report, name, "%.*s", (int)value.len,
+				   (const char *)value.p);
+	}
+}
+
+static enum agent_exit agent_once(const struct agent *a)
+{
+	if (a->conf.bad_net)
+		return AGENT_EXIT_VARIABLE;
+	if (a->no_device)
+		return AGENT_EXIT_DEVICE;
+	return a->report.failed ? AGENT_EXIT_FAILED : AGENT_EXIT_OK;
+}
+
+static int agent_run(struct agent *a)
+{
+	int rc;
+
+	a->ev = ev_new(AGENT_TIMERS);
+	rc = a->ev ? agent_signals(a) : -errno;
+	if (rc) {
+		log_err("cannot start: %s", strerror(-rc));
+		return AGENT_EXIT_FAILED;
+	}
+	agent_configure(a);
+	if (a->conf.dry && !a->conf.once)
+		agent_probe(a);
+	rc = a->conf.once || a->conf.dry ? (int)agent_once(a) : agent_live(a);
+	fd_close(&a->sig.fd);
+	ev_free(a->ev);
+	return rc;
+}
+
+static int agent_start(bool net, int argc, char **argv)
 {
 	static struct agent a;
 	int rc;
 
 	report_init(&a.report);
 	report_time(&a.report, "T_START");
-	rc = conf_args(&a.conf, argc, argv);
+	rc = conf_args(&a.conf, net, argc, argv);
 	if (rc)
-		return rc == -ECANCELED ? 0 : 2;
+		return rc == -ECANCELED ? AGENT_EXIT_OK : AGENT_EXIT_USAGE;
 	log_init(2, "msb-init", LOG_SINK_TEXT, a.conf.level);
+	if (a.conf.dry)
+		plan_begin(STDOUT_FILENO);
 	conf_env(&a.conf, &a.report);
-	report_open(&a.report, a.conf.run_dir, a.conf.ready_fd);
+	report_open(&a.report, a.conf.run_dir,
+		    a.conf.dry ? -1 : a.conf.ready_fd);
 	report_set(&a.report, "PID", "%d", (int)getpid());
+	report_set(&a.report, "MODE", "%s", a.conf.once ? "once" : "agent");
 	report_set(&a.report, "STATE", "%s", "starting");
-
-	a.ev = ev_new(AGENT_TIMERS);
-	rc = a.ev ? agent_signals(&a) : -errno;
-	if (rc) {
-		log_err("cannot start: %s", strerror(-rc));
-		return 1;
-	}
-	agent_configure(&a);
-	rc = a.conf.once ? a.report.failed : agent_live(&a);
-	fd_close(&a.sig.fd);
+	agent_asked(&a);
+	rc = agent_run(&a);
 	fd_close(&a.report.ready_fd);
-	ev_free(a.ev);
 	secure_zero(a.conf.token, sizeof(a.conf.token));
 	return rc;
+}
+
+int agent_main(int argc, char **argv)
+{
+	return agent_start(false, argc, argv);
+}
+
+int agent_net_main(int argc, char **argv)
+{
+	return agent_start(true, argc, argv);
 }
 
 void agent_version_print(FILE *f)

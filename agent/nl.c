@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #include "agent/nl.h"
+#include "agent/nl_text.h"
+#include "agent/plan.h"
 #include "base/util.h"
 
 #define NL_REQ		256	/* longest request we build */
+#define NL_WORDS	256	/* the same in words */
 #define NL_TIMEOUT_S	2
 #define NL_DUMP_TRIES	4	/* a dump that is disturbed starts anew */
 
@@ -113,6 +116,18 @@ static int nl_on_ctl(const struct nlmsghdr *nlh, void *arg)
 	return nl_on_error(nlh, d->nl);
 }
 
+/** nl_planned() - Put a request into words; whether to send it */
+static bool nl_planned(const struct nlmsghdr *nlh)
+{
+	char text[NL_WORDS];
+	struct wr w = wr_init(text, sizeof(text));
+
+	if (!nl_text_changes(nlh))
+		return true;
+	nl_text(nlh, &w);
+	return plan_do("netlink %.*s", (int)wr_len(&w), text);
+}
+
 /**
  * nl_talk() - Send one request and take its answers up to the last one
  * @nlh:	Complete request
@@ -132,6 +147,8 @@ static int nl_talk(struct nl *nl, struct nlmsghdr *nlh,
 	int rc;
 
 	nl->why[0] = '\0';
+	if (!nl_planned(nlh))
+		return 0;
 	nlh->nlmsg_seq = ++nl->seq;
 	if (mnl_socket_sendto(nl->sock, nlh, nlh->nlmsg_len) < 0)
 		return -errno;
@@ -316,10 +333,12 @@ static int nl_on_addr(const struct nlmsghdr *nlh, void *arg)
 int nl_addr_has(struct nl *nl, const struct nl_addr *a)
 {
 	struct nl_find_addr f = { .want = a };
-	int rc = nl_dump(nl, RTM_GETADDR,
-			 ipaddr_is4(&a->addr) ? AF_INET : AF_INET6,
-			 nl_on_addr, &f);
+	int rc;
 
+	if (!ipaddr_is4(&a->addr) && plan_dropped(a->ifindex))
+		return 0;
+	rc = nl_dump(nl, RTM_GETADDR,
+		     ipaddr_is4(&a->addr) ? AF_INET : AF_INET6, nl_on_addr, &f);
 	return rc ? rc : f.found;
 }
 
@@ -358,10 +377,12 @@ static int nl_on_route(const struct nlmsghdr *nlh, void *arg)
 int nl_route_has(struct nl *nl, const struct nl_route *r)
 {
 	struct nl_find_route f = { .want = r };
-	int rc = nl_dump(nl, RTM_GETROUTE,
-			 ipaddr_is4(&r->gw) ? AF_INET : AF_INET6,
-			 nl_on_route, &f);
+	int rc;
 
+	if (plan_dropped(r->ifindex))
+		return 0;
+	rc = nl_dump(nl, RTM_GETROUTE,
+		     ipaddr_is4(&r->gw) ? AF_INET : AF_INET6, nl_on_route, &f);
 	return rc ? rc : f.found;
 }
 

@@ -16,7 +16,7 @@
 
 #define REPORT_KEYS	48
 #define REPORT_KEY	16
-#define REPORT_VALUE	240
+#define REPORT_VALUE	272	/* a name of 255 bytes, and more */
 #define REPORT_ERRORS	8	/* ERROR1 and so on; more are only logged */
 #define REPORT_RUN_DIR	"/run/msb"
 #define REPORT_FILE	"status"

@@ -1,8 +1,10 @@
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "agent/agent.h"
 #include "agent/file.h"
@@ -13,6 +15,8 @@
 #include "base/util.h"
 
 #define STATUS_MAX	(64 * 1024)
+#define STATUS_NO_REPORT 3	/* exit status, and the next */
+#define STATUS_UNKNOWN	4
 
 /* Value of a key in the file; empty if it has none */
 static struct span status_get(struct span text, const char *key)
@@ -71,7 +75,8 @@ static void status_link(struct span text, uint64_t now_ns, struct wr *w)
 	status_row(w, "offloads", status_get(text, "OFFLOADS"));
 }
 
-void status_text(struct span text, uint64_t now_ns, struct wr *w)
+void status_text(struct span text, uint64_t now_ns, const struct checks *c,
+		 struct wr *w)
 {
 	static const struct {
 		const char *key, *name;
@@ -90,6 +95,8 @@ void status_text(struct span text, uint64_t now_ns, struct wr *w)
 	status_link(text, now_ns, w);
 	status_row(w, "ca", status_get(text, "CA"));
 	status_row(w, "probe", status_get(text, "PROBE"));
+	if (c)
+		check_text(c, w);
 	/* T_START is the time since boot: what the kernel and PID 1 took */
 	status_ms(w, "boot to agent", 1, start);
 	status_ms(w, "start to link", start, status_ns(text, "T_LINK"));
@@ -113,7 +120,7 @@ static bool status_is_number(struct span s)
 	       !span_uint(s, UINT64_MAX, &n);
 }
 
-void status_json(struct span text, struct wr *w)
+void status_json(struct span text, const struct checks *c, struct wr *w)
 {
 	char key[REPORT_KEY], value[REPORT_VALUE];
 	bool first = true;
@@ -135,20 +142,29 @@ void status_json(struct span text, struct wr *w)
 		else
 			json_str(w, value);
 	}
+	if (c) {
+		wr_fmt(w, first ? "" : ",");
+		check_json(c, w);
+	}
 	wr_fmt(w, "}\n");
 }
 
 static void status_usage(FILE *f)
 {
 	fputs("usage: msb-init status [--json] [--run-dir DIR]\n"
-	      "Prints what the agent reports.  Exit status: 0 if the network is"
-	      " ready, 1 if it is\n"
-	      "not, 3 if no agent has reported.\n", f);
+	      "Prints what was configured, and what differs from what was asked"
+	      " for, and why.\n"
+	      "Exit status: 0 if all is as asked; 1 if something differs or has"
+	      " failed; 2 wrong\n"
+	      "usage; 3 if no agent has reported; 4 if it cannot be told.\n",
+	      f);
 }
 
 static int status_print(const char *run_dir, bool json)
 {
 	static uint8_t out[2 * STATUS_MAX];
+	static struct checks checks;
+	const struct file_where where = { "", run_dir, "" };
 	struct wr w = wr_init(out, sizeof(out));
 	struct timespec ts;
 	struct span text;
@@ -162,19 +178,25 @@ static int status_print(const char *run_dir, bool json)
 	if (rc) {
 		fprintf(stderr, "msb-init: %s: %s: has the agent been"
 			" started?\n", path, strerror(-rc));
-		return 3;
+		return STATUS_NO_REPORT;
 	}
 	text = (struct span){ (uint8_t *)buf, len };
 	clock_gettime(CLOCK_BOOTTIME, &ts);
+	rc = check_run(&checks, text, &where);
+	if (rc)
+		fprintf(stderr, "msb-init: cannot look at the interface: %s\n",
+			strerror(-rc));
 	if (json)
-		status_json(text, &w);
+		status_json(text, rc ? NULL : &checks, &w);
 	else
 		status_text(text, (uint64_t)ts.tv_sec * NS_PER_S +
-				  (uint64_t)ts.tv_nsec, &w);
-	ready = span_is(status_get(text, "STATE"), "ready");
-	rc = fd_write_all(1, out, wr_len(&w));
+				  (uint64_t)ts.tv_nsec, rc ? NULL : &checks,
+			    &w);
+	ready = span_is(status_get(text, "STATE"), "ready") && !checks.differ;
+	if (fd_write_all(STDOUT_FILENO, out, wr_len(&w)))
+		rc = -EIO;
 	free(buf);
-	return rc || !ready;
+	return rc ? STATUS_UNKNOWN : !ready;
 }
 
 int agent_status_main(int argc, char **argv)

@@ -19,8 +19,9 @@ static int version(int argc, char **argv)
 static void usage(FILE *f)
 {
 	fputs("usage: msb-init agent [OPTION]...\n"
+	      "       msb-init net [OPTION]...\n"
 	      "       msb-init probe URL\n"
-	      "       msb-init status\n"
+	      "       msb-init status [--json]\n"
 	      "       msb-init --version | --help\n"
 	      "As PID 1: set the guest up, run its workload, power off.\n", f);
 }
@@ -40,6 +41,7 @@ struct verb {
 
 static const struct verb verbs[] = {
 	{ "agent",	agent_main },
+	{ "net",	agent_net_main },
 	{ "probe",	agent_probe_main },
 	{ "status",	agent_status_main },
 	{ "--version",	version },

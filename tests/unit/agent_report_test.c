@@ -146,7 +146,7 @@ static void test_status(void **state)
 	struct wr w = wr_init(text, sizeof(text) - 1);
 
 	(void)state;
-	status_text(span_str(STATUS), 8000000000ULL, &w);
+	status_text(span_str(STATUS), 8000000000ULL, NULL, &w);
 	*w.p = '\0';
 	assert_non_null(strstr(text, "interface       eth0\n"));
 	assert_non_null(strstr(text, "link state      up for 5 s\n"));
@@ -156,7 +156,7 @@ static void test_status(void **state)
 
 	w = wr_init(text, sizeof(text) - 1);
 	status_json(span_str("STATE=ready\nMTU=1400\nERROR1=a \"b\"\nLEAD=007\n"
-			     "NONE=\nnonsense\n=x\n"), &w);
+			     "NONE=\nnonsense\n=x\n"), NULL, &w);
 	*w.p = '\0';
 	assert_string_equal(text, "{\"state\":\"ready\",\"mtu\":1400,"
 			    "\"error1\":\"a \\\"b\\\"\",\"lead\":\"007\","
@@ -168,8 +168,8 @@ static void test_status(void **state)
 
 		memcpy(copy, STATUS, n);
 		w = wr_init(text, sizeof(text));
-		status_text((struct span){ copy, n }, 0, &w);
-		status_json((struct span){ copy, n }, &w);
+		status_text((struct span){ copy, n }, 0, NULL, &w);
+		status_json((struct span){ copy, n }, NULL, &w);
 		assert_false(w.bad);
 		free(copy);
 	}
@@ -292,7 +292,7 @@ static void test_args(void **state)
 	struct conf c;
 
 	(void)state;
-	assert_int_equal(conf_args(&c, 5, good), 0);
+	assert_int_equal(conf_args(&c, false, 5, good), 0);
 	assert_true(c.once && !c.pid1);
 	assert_string_equal(c.link, "nic");
 	assert_int_equal(c.level, LOG_LEVEL_DEBUG);

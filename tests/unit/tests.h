@@ -1,6 +1,7 @@
 X(agent_ca)
 X(agent_file)
 X(agent_nl)
+X(agent_plan)
 X(agent_report)
 X(cmdline)
 X(conf)
