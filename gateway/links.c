@@ -129,18 +129,26 @@ static const char *why_text(int why)
 	       strerror(-why);
 }
 
+/* A guest may come and go as often as it likes, and the log is the host's */
+static bool may_say(enum log_level level)
+{
+	static struct log_limit limit = { .burst = 20 };
+
+	return log_enabled(level) && log_ratelimit(&limit);
+}
+
 static void peer_down(struct link *link, int why)
 {
 	struct peer *p = link->owner;
 
-	if (p->top)
-		log_info("link down: %s", why_text(why));
-	else if (p->framed.asked)
-		log_warn("peer gone before the monitor had kept the token: %s",
-			 why_text(why));
-	else
+	if (!p->top && !p->framed.asked)
 		log_debug("peer gone before its link was up: %s",
 			  why_text(why));
+	else if (!p->top && may_say(LOG_LEVEL_WARN))
+		log_warn("peer gone before the monitor had kept the token: %s",
+			 why_text(why));
+	else if (p->top && may_say(LOG_LEVEL_INFO))
+		log_info("link down: %s", why_text(why));
 	peer_end(p);
 }
 
@@ -211,7 +219,7 @@ static int on_hello(struct framed *f, const struct hello *in,
 	memcpy(answer->mac, c->net.mac, sizeof(answer->mac));
 	memcpy(answer->boot_id, in->boot_id, sizeof(answer->boot_id));
 	memcpy(answer->token, l->cfg.token, sizeof(answer->token));
-	if (in->mtu && in->mtu != c->net.mtu)
+	if (in->mtu && in->mtu != c->net.mtu && may_say(LOG_LEVEL_WARN))
 		log_warn("the guest's MTU is %u, ours is %u: give both the "
 			 "same", in->mtu, c->net.mtu);
 	return 0;
@@ -264,12 +272,15 @@ static void on_up(struct framed *f)
 	}
 	if (l->running) {
 		count_inc(link_replaced);
-		log_info("link replaced by a new hello of the guest");
+		if (may_say(LOG_LEVEL_INFO))
+			log_info("link replaced by a new hello of the guest");
 		peer_end(l->running);
 	}
 	if (!bare)		/* the answer with it went out */
 		l->token_state = TOKEN_STATE_TOLD;
 	peer_run(p);
+	if (!may_say(LOG_LEVEL_INFO))
+		return;
 	log_info("link up: %s, offloads toward the guest:%s%s%s%s%s",
 		 bare ? "bare frames" : "native",
 		 f->link.can_send & LINK_F_CSUM ? " csum" : " none",
@@ -446,7 +457,8 @@ static int vu_accept(void *arg, struct stream *s, uint32_t port)
 static void vu_vmm(void *arg, bool here)
 {
 	(void)arg;
-	log_info("VMM %s", here ? "connected" : "gone");
+	if (may_say(LOG_LEVEL_INFO))
+		log_info("VMM %s", here ? "connected" : "gone");
 }
 
 /* ---- */

@@ -502,7 +502,7 @@ static void vmm_ready(struct ev_src *src, uint32_t events)
 	if (rc >= 0)
 		return;
 	if (rc == -ECONNRESET) {
-		log_info("vhost-user: the VMM has left");
+		log_debug("vhost-user: the VMM has left");
 	} else {
 		count_inc(drop_vhost_msg);
 		if (log_ratelimit(&vu->limit))
@@ -566,7 +566,9 @@ static void listen_ready(struct ev_src *src, uint32_t events)
 		return;
 	}
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len);
-	log_info("vhost-user: VMM connected, pid %d, uid %u", who.pid, who.uid);
+	if (log_enabled(LOG_LEVEL_INFO) && log_ratelimit(&vu->limit))
+		log_info("vhost-user: VMM connected, pid %d, uid %u", who.pid,
+			 who.uid);
 	count_inc(vhost_vmms);
 	vu->hdr = (struct vhost_hdr){ 0 };
 	if (vu->cfg.vmm)

@@ -47,8 +47,11 @@ static void sync_limits(struct pcap *p)
 
 static void pcap_stop(struct pcap *p, int err)
 {
+	static struct log_limit limit = { .burst = 3 };
+
 	count_inc(pcap_write_errors);
-	log_warn("capture ended: %s", strerror(err));
+	if (log_ratelimit(&limit))	/* each new link tries again */
+		log_warn("capture ended: %s", strerror(err));
 	fd_close(&p->fd);
 }
 

@@ -349,6 +349,23 @@ def test_log_of_strangers_is_bounded(lab):
     assert 5 < len(lab.gw.log.lines("peer connected")) < 30
 
 
+def test_log_of_a_guest_that_comes_back_is_bounded(lab):
+    """Each time with the token, so that it is let in, and with another MTU."""
+    lab.gateway()
+    with dial(lab) as s:
+        s.sendall(hello())
+        token = take(s, HELLO_LEN)[36:52]
+    bad = hello(token).replace(struct.pack(">H", 1500), struct.pack(">H", 999))
+    for _ in range(300):
+        with dial(lab) as s:
+            s.sendall(bad)
+            take(s, HELLO_LEN)
+    assert lab.gw.counts() is not None
+    said = lab.gw.log.lines(r"msb-gateway: (?:info|warn): (.*)")
+    assert lab.gw.log.lines(r"link_up: 301")
+    assert 20 < len(said) < 150, said[-20:]
+
+
 def test_hello_in_single_bytes(lab):
     """As long as it takes less than 5 s it is as good as another."""
     lab.gateway()
