@@ -43,7 +43,7 @@ struct monitor {
 	pid_t child;
 	uint64_t started_ns, backoff_ns;
 	uint8_t token[MON_TOKEN_LEN];
-	bool has_token, ready, served, stopping;
+	bool has_token, ready, moved, served, stopping;
 	int status;
 };
 
@@ -137,7 +137,7 @@ static int child_start(struct monitor *m)
 	fd_close(&logs[1]);
 	m->ctl.fd = ctl[0];
 	m->logs.fd = logs[0];
-	m->ready = false;
+	m->ready = m->moved = false;
 	m->started_ns = ev_now(m->ev);
 	rc = child_greet(m);
 	if (rc == 0)
@@ -263,34 +263,44 @@ static void logs_ready(struct ev_src *src, uint32_t events)
 	copy_logs(container_of(src, struct monitor, logs));
 }
 
-static void message(struct monitor *m, enum mon_type type, const void *p,
+/* Each is sent once.  Return: false if it is none that may be sent now */
+static bool message(struct monitor *m, enum mon_type type, const void *p,
 		    size_t len)
 {
 	switch ((int)type) {
 	case MON_TYPE_READY:
+		if (m->ready)
+			return false;
 		m->ready = m->served = true;
 		log_debug("packet process %d is isolated and serves",
 			  (int)m->child);
-		return;
-	case MON_TYPE_TOKEN:
-		if (len != sizeof(m->token))
-			break;
+		return true;
+	case MON_TYPE_TOKEN:	/* a sandbox has one, for good */
+		if (len != sizeof(m->token) || m->has_token)
+			return false;
 		memcpy(m->token, p, len);
 		m->has_token = true;
 		if (m->cfg->token_file)
 			token_save(m->cfg->token_file, m->token);
-		if (mon_send(m->ctl.fd, MON_TYPE_TOKEN, m->token,
-			     sizeof(m->token)) < 0)
-			break;
-		return;
+		return mon_send(m->ctl.fd, MON_TYPE_TOKEN, m->token,
+				sizeof(m->token)) == 0;
 	case MON_TYPE_MOVED:
+		if (m->moved)
+			return false;
+		m->moved = true;
 		log_info("%.*s", (int)len, (const char *)p);
-		return;
+		return true;
 	default:
-		break;
+		return false;
 	}
-	log_err("packet process sent message %d of %zu bytes: killing it",
-		(int)type, len);
+}
+
+/* What it says is heard no more; SIGCHLD follows.  One that ends by itself has
+ * closed its socket as the last thing, and does not notice */
+static void disown(struct monitor *m)
+{
+	ev_del(m->ev, &m->ctl);
+	fd_close(&m->ctl.fd);
 	if (m->child > 0)
 		kill(m->child, SIGKILL);
 }
@@ -298,18 +308,20 @@ static void message(struct monitor *m, enum mon_type type, const void *p,
 static void take_messages(struct monitor *m)
 {
 	static uint8_t buf[MON_MAX];
-	enum mon_type type;
+	enum mon_type type = MON_TYPE_NUM;
 	ssize_t n;
 
 	while (m->ctl.fd >= 0) {
 		n = mon_recv(m->ctl.fd, &type, buf, sizeof(buf));
 		if (n == -EAGAIN)
 			return;
-		if (n < 0) {
-			ev_del(m->ev, &m->ctl);
-			return;		/* SIGCHLD follows */
-		}
-		message(m, type, buf, (size_t)n);
+		if (n >= 0 && message(m, type, buf, (size_t)n))
+			continue;
+		if (n != -EPIPE)
+			log_err("packet process sent what is no message, or "
+				"not its own (%d, %zd): killing it", (int)type,
+				n);
+		disown(m);
 	}
 }
 
