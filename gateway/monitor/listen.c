@@ -79,10 +79,34 @@ static int clear_stale(const struct sockaddr_un *a, char *err, size_t size)
 	return unlink(a->sun_path) < 0 ? -errno : 0;
 }
 
+/*
+ * Where others may write to the directory, the name may lead to some other file
+ * by now, which we might give away with root's rights: only a socket it may be,
+ * and no link.
+ */
+static int give(const char *path, gid_t gid)
+{
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), rc = 0;
+	struct stat st;
+	char self[32];
+
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (!S_ISSOCK(st.st_mode))
+		rc = -ENOTSOCK;
+	else if (fchownat(fd, "", (uid_t)-1, gid, AT_EMPTY_PATH) < 0 ||
+		 chmod(self, 0660) < 0)
+		rc = -errno;
+	fd_close(&fd);
+	return rc;
+}
+
 static int set_group(const char *path, const char *group, char *err,
 		     size_t size)
 {
 	const struct group *g;
+	int rc;
 
 	if (!group || !group[0])
 		return 0;
@@ -91,9 +115,10 @@ static int set_group(const char *path, const char *group, char *err,
 		snprintf(err, size, "group %s does not exist", group);
 		return -ENOENT;
 	}
-	if (chown(path, (uid_t)-1, g->gr_gid) < 0 || chmod(path, 0660) < 0) {
+	rc = give(path, g->gr_gid);
+	if (rc < 0) {
 		snprintf(err, size, "%s: cannot give it to group %s: %s", path,
-			 group, strerror(errno));
+			 group, strerror(-rc));
 		return -EPERM;
 	}
 	return 0;

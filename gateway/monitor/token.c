@@ -38,30 +38,40 @@ static int decode(const char *text, size_t len, uint8_t *token)
 	return 0;
 }
 
-int token_load(const char *path, uint8_t token[static MON_TOKEN_LEN])
+/* The file itself is judged, not what its name leads to a moment later */
+static ssize_t read_private(const char *path, char *text, size_t size)
 {
-	char text[HEX_LEN + 3];
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	struct stat st;
 	ssize_t n;
-	int rc;
 
-	if (stat(path, &st) < 0) {
-		rc = -errno;
-		if (rc != -ENOENT)
-			log_err("%s: %s", path, strerror(-rc));
-		return rc;
-	}
-	if (st.st_mode & 077) {
-		log_err("%s: others may read this token; chmod 600 it", path);
-		return -EACCES;
-	}
-	n = fd_read_file(path, text, sizeof(text));
-	rc = n < 0 ? (int)n : decode(text, (size_t)n, token);
-	if (rc < 0)
-		log_err("%s: %s", path, rc == -EBADMSG || rc == -EFBIG ?
-			"holds no token; remove it" : strerror(-rc));
+	if (fd < 0 || fstat(fd, &st) < 0)
+		n = -errno;
+	else if (st.st_uid != geteuid() || st.st_mode & 077)
+		n = -EACCES;
+	else if ((n = read(fd, text, size)) < 0)
+		n = -errno;
+	fd_close(&fd);
+	return n;
+}
+
+static const char *why_not(int rc)
+{
+	return rc == -EACCES ? "others may read this token, or it may not be "
+			       "read; make it yours, with mode 600" :
+	       rc == -EBADMSG ? "holds no token; remove it" : strerror(-rc);
+}
+
+int token_load(const char *path, uint8_t token[static MON_TOKEN_LEN])
+{
+	char text[HEX_LEN + 3] = "";
+	ssize_t n = read_private(path, text, sizeof(text));
+	int rc = n < 0 ? (int)n : decode(text, (size_t)n, token);
+
+	if (rc < 0 && rc != -ENOENT)
+		log_err("%s: %s", path, why_not(rc));
 	secure_zero(text, sizeof(text));
-	return rc == -EFBIG ? -EBADMSG : rc;
+	return rc;
 }
 
 int token_save(const char *path, const uint8_t token[static MON_TOKEN_LEN])

@@ -10,8 +10,8 @@
 /**
  * token_load() - Read the file
  *
- * Return: 0; -ENOENT if there is none; -EACCES if others could read it, -EBADMSG
- *	   if it holds no token, -errno: each is logged
+ * Return: 0; -ENOENT if there is none; -EACCES if others could read it, or
+ *	   own it; -EBADMSG if it holds no token, -errno: each is logged
  */
 int token_load(const char *path, uint8_t token[static MON_TOKEN_LEN]);
 

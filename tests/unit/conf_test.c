@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <errno.h>
+#include <grp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -342,6 +343,11 @@ static void tokens_in_files(void **state)
 	assert_memory_equal(t, u, sizeof(t));
 	chmod(path, 0640);
 	assert_int_equal(token_load(path, u), -EACCES);
+	chmod(path, 0600);
+	if (geteuid() == 0 && chown(path, 1, (gid_t)-1) == 0) {
+		assert_int_equal(token_load(path, u), -EACCES);
+		assert_int_equal(chown(path, 0, (gid_t)-1), 0);
+	}
 	f = fopen(path, "w");
 	assert_non_null(f);
 	fputs("not a token at all, but quite some text\n", f);
@@ -436,6 +442,25 @@ static void race_for_a_stale_socket(void **state)
 	assert_int_equal(rmdir(dir), 0);	/* and no other file is there */
 }
 
+/* A group that we are in, so that this needs no rights */
+static void for_a_group(const char *path)
+{
+	const struct group *g = getgrgid(getegid());
+	char err[256];
+	struct stat st;
+	int fd;
+
+	if (!g)
+		return;
+	fd = listen_unix(path, g->gr_name, err, sizeof(err));
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0660);
+	assert_int_equal(st.st_gid, getegid());
+	close(fd);
+	unlink(path);
+}
+
 static void listening_sockets(void **state)
 {
 	char dir[] = "/tmp/msb-listen-XXXXXX", path[64], err[256];
@@ -466,6 +491,7 @@ static void listening_sockets(void **state)
 	assert_int_equal(listen_unix(path, NULL, err, sizeof(err)), -EEXIST);
 	assert_int_equal(access(path, F_OK), 0);	/* not ours to remove */
 	unlink(path);
+	for_a_group(path);
 	assert_int_equal(listen_unix(path, "no-such-group", err, sizeof(err)),
 			 -ENOENT);
 	assert_int_equal(access(path, F_OK), -1);	/* nothing is left over */
