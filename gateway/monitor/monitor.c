@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -404,8 +405,19 @@ static int setup(struct monitor *m)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* Somebody may have removed it, and another gateway have taken its place */
+static void unlink_own(const char *path, const struct stat *own)
+{
+	struct stat st;
+
+	if (path && lstat(path, &st) == 0 && st.st_dev == own->st_dev &&
+	    st.st_ino == own->st_ino)
+		unlink(path);
+}
+
 int monitor_run(const struct monitor_cfg *cfg)
 {
+	struct stat own = { 0 };
 	struct monitor m = {
 		.cfg = cfg,
 		.sig = { .fd = -1, .ready = sig_ready },
@@ -420,6 +432,8 @@ int monitor_run(const struct monitor_cfg *cfg)
 	int rc;
 
 	ASSERT(cfg->nfds <= MONITOR_FDS_MAX);
+	if (cfg->unlink_path && lstat(cfg->unlink_path, &own) < 0)
+		own.st_ino = 0;
 	rc = setup(&m);
 	if (rc == 0)
 		rc = child_start(&m);
@@ -427,8 +441,7 @@ int monitor_run(const struct monitor_cfg *cfg)
 		log_err("cannot start: %s", strerror(-rc));
 	if (rc == 0)
 		rc = ev_run(m.ev);
-	if (cfg->unlink_path)
-		unlink(cfg->unlink_path);
+	unlink_own(cfg->unlink_path, &own);
 	if (m.ev) {
 		child_close(&m);
 		ev_del(m.ev, &m.sig);

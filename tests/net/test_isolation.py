@@ -184,6 +184,18 @@ def test_stale_socket_is_removed(lab):
     lab.sane()
 
 
+def test_socket_of_another_gateway_is_kept(lab):
+    """Somebody has removed ours, and it stands in its place."""
+    first = lab.gateway()
+    os.unlink(lab.sock)
+    lab.gateway()
+    assert first.stop() == 0
+    lab.agent()
+    lab.sane()
+    assert lab.gw.stop() == 0
+    assert not os.path.exists(lab.sock)
+
+
 @pytest.mark.parametrize("args, why", [
     (["--unix", "/nonexistent/dir/sock"], "directory must exist"),
     (["--unix", "x", "--slot", "65536"], "--slot"),
