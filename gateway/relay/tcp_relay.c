@@ -1,10 +1,8 @@
 #include <errno.h>
-#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -13,9 +11,10 @@
 #include "base/log.h"
 #include "base/slab.h"
 #include "gateway/relay/ahead.h"
+#include "gateway/relay/sndbuf.h"
 #include "gateway/relay/tcp_relay.h"
 
-/* #syscalls connect setsockopt getsockopt ioctl recvfrom recvmsg sendmsg */
+/* #syscalls connect setsockopt getsockopt recvfrom recvmsg sendmsg */
 /* #syscalls shutdown close */
 
 #define WATCH		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
@@ -31,12 +30,6 @@
 #define PLAIN_PEEK_MAX	(256u * 1024)
 #define PEEK_LONG_MAX	(1024u * 1024)
 #define PEEK_LONG_US	5000
-
-/*
- * What a fresh socket takes in any case (tcp_sndbuf_expand() of Linux: at least 45
- * KiB at an MSS of 1460), so that a short flow need not ask the kernel
- */
-#define FIRST_ROOM	(32u * 1024)
 
 COUNT(tcp_flow_denied, "TCP connections that the policy denied");
 COUNT(tcp_flow_refused, "TCP connections that the host could not make");
@@ -56,8 +49,6 @@ enum relay_peek {
  * @next:	Second address to dial, if @has_next
  * @seen:	Where the latest peek ended; that is the kernel's peek offset,
  *		if it has been told to keep one (@peek_set)
- * @sndbuf:	SO_SNDBUF when it was last asked for
- * @outq:	Upper bound of what lies unacknowledged in the send queue
  * @out_wait:	An edge of EPOLLOUT was asked for
  * @base:	Bytes acknowledged so far, modulo 2^32
  * @held:	A plain peek left off at its bound: no edge will tell of the rest
@@ -70,7 +61,8 @@ struct tflow {
 	struct ev_src src;
 	struct tflow *dead_next;
 	struct ipaddr next;
-	uint32_t bucket, sndbuf, outq, base;
+	struct sndbuf sndbuf;
+	uint32_t bucket, base;
 	size_t seen;
 	bool has_next, connected, peek_off, peek_set, out_wait, held, rdhup;
 	bool dry, urgent, dead;
@@ -90,6 +82,7 @@ struct tcp_relay {
 	struct dial_target to;		/* from on_admit() to on_open() */
 	struct dial_gate gate;
 	enum relay_peek peek[2];	/* IPv4, IPv6: it came later there */
+	uint32_t sndbuf_max;
 	uint8_t *skip;		/* where a plain peek puts what was seen before */
 	struct tcp_relay_stats st;
 	struct ahead ahead;
@@ -412,37 +405,24 @@ static void on_established(void *arg, struct tcp *c)
 		dial_gate_proved(&f->r->gate, f->bucket);
 }
 
-/* Ask the kernel again only when the bound that we keep ourselves is not enough */
 static size_t on_room(void *arg, struct tcp *c)
 {
 	const struct tcp_local *l = local_of(arg, tcp_tuple(c));
 	struct tflow *f = tcp_user(c);
-	socklen_t len = sizeof(f->sndbuf);
-	uint32_t limit;
-	int q = 0;
+	struct tcp_relay *r = arg;
+	uint32_t room;
+	bool full;
 
 	if (l)
 		return l->ops->room(l->arg, c);
-	if (!f->sndbuf && f->outq < FIRST_ROOM / 2)
-		return FIRST_ROOM - f->outq;
-	limit = f->sndbuf / 4 * 3;
-	if (f->sndbuf && f->outq < f->sndbuf / 4)
-		return limit - f->outq;
-	if (ioctl(f->src.fd, SIOCOUTQ, &q) < 0 || q < 0)
-		q = 0;
-	f->outq = (uint32_t)q;
-	if (!f->sndbuf || f->outq >= f->sndbuf / 4) {
-		/* it may have grown: the kernel tunes it */
-		if (getsockopt(f->src.fd, SOL_SOCKET, SO_SNDBUF, &f->sndbuf,
-			       &len) < 0)
-			return 0;
-		limit = f->sndbuf / 4 * 3;
-	}
-	if (f->outq + f->sndbuf / 16 >= limit && !f->out_wait) {
+	room = sndbuf_room(&f->sndbuf, f->src.fd, r->sndbuf_max,
+			   (uint32_t)(ev_now(r->ev) / NS_PER_US),
+			   tcp_srtt_us(c), &full);
+	if (full && !f->out_wait) {
 		f->out_wait = true;	/* EPOLL_CTL_MOD polls, and arms the edge */
-		ev_mod(f->r->ev, &f->src, WATCH);
+		ev_mod(r->ev, &f->src, WATCH);
 	}
-	return f->outq < limit ? limit - f->outq : 0;
+	return room;
 }
 
 static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
@@ -465,7 +445,7 @@ static ssize_t on_recv(void *arg, struct tcp *c, const struct iovec *iov,
 	}
 	if ((size_t)sent < len)
 		f->out_wait = true;
-	f->outq += (uint32_t)sent;
+	sndbuf_took(&f->sndbuf, (uint32_t)sent);
 	f->r->st.up_bytes += (uint64_t)sent;
 	return sent;
 }
@@ -656,6 +636,7 @@ struct tcp_relay *tcp_relay_new(struct ev *ev, struct netif *n,
 	r->nlocal = nlocal;
 	memcpy(r->local, local, nlocal * sizeof(*local));
 	r->reap.run = reap;
+	r->sndbuf_max = sndbuf_max();
 	dial_gate_init(&r->gate, cfg->max_dials, cfg->max_flows);
 	r->skip = malloc(PEEK_LONG_MAX);
 	if (r->skip && slab_init(&r->flows, sizeof(struct tflow),

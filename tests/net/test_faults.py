@@ -5,6 +5,7 @@ MSB_SEED=N repeats a run; the seed is printed with every failure.
 import os
 import random
 import socket
+import time
 
 import pytest
 
@@ -16,6 +17,7 @@ FAULTS = {
     "lossy": "loss=2%,reorder=5%,dup=1%",
     "corrupt": "loss=1%,corrupt=0.5%",
     "late": "delay=5ms,reorder=20%,reorder-delay=3ms",
+    "far": "delay=50ms",
 }
 
 
@@ -51,6 +53,26 @@ def test_16_mib_each_way(faulty, family):
         want = send_all(a, 16 * MIB)
         a.shutdown(socket.SHUT_WR)
         assert got.get(90) == (want, 16 * MIB)
+
+
+@pytest.mark.parametrize("faulty", [("far",)], indirect=True)
+@pytest.mark.parametrize("family", FAMILIES, ids=family_id)
+def test_window_grows_with_the_round_trip(faulty, family):
+    """A new socket's send buffer alone would let 64 KiB through in each"""
+    rtt_s, size = 0.1, 4 * MIB
+    listener = faulty.own(faulty.host.socket(family))
+    # Segments as on Ethernet: of those of loopback it begins with 2.5 MiB
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1460)
+    listener.bind((HOST[family], 0))
+    listener.listen()
+    guest = faulty.own(faulty.guest.connect(*listener.getsockname()[:2]))
+    host = faulty.own(listener.accept()[0])
+    got = Later(receive_all, host)
+    begin = time.monotonic()
+    want = send_all(guest, size)
+    guest.shutdown(socket.SHUT_WR)
+    assert got.get() == (want, size)
+    assert time.monotonic() - begin < size / 65536 * rtt_s / 2
 
 
 @pytest.mark.parametrize("faulty", [("lossy",)], indirect=True)

@@ -1,4 +1,4 @@
-"""Streams over a path that loses: six cells of netem.py, which has them all."""
+"""Streams over a path that loses: seven cells of netem.py, which has them all."""
 import pytest
 
 import netem
@@ -7,6 +7,7 @@ import vm
 OURS = ("ours",)
 # Beside pasta where that decides; the others are there for the bytes
 CELLS = [netem.Cell("l1d20", 2000, 700, repeat=2),
+         netem.Cell("l0d100", 2500, 700),
          netem.Cell("l10d0", 1200, 800, columns=OURS),
          netem.Cell("l5d100", 1800, 800, columns=OURS),
          netem.Cell("reorder", 1200, 800, columns=OURS),
@@ -48,7 +49,9 @@ def test_damage_is_seen(run):
 
 
 @pytest.mark.parametrize("way", netem.WAYS)
-def test_not_behind(run, way):
-    """1 % and 20 ms: at least what pasta makes of it, taken in turns"""
-    ours, pasta = (run.mbits("l1d20", way, c) for c in ("ours", "pasta"))
+@pytest.mark.parametrize("cell", ["l1d20", "l0d100"])
+def test_not_behind(run, cell, way):
+    """At least what pasta makes of it, taken in turns: of 1 % and 20 ms, and of
+    windows that a long path needs"""
+    ours, pasta = (run.mbits(cell, way, c) for c in ("ours", "pasta"))
     assert ours >= pasta
