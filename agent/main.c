@@ -370,6 +370,7 @@ static void agent_configure(struct agent *a)
 	if (a->conf.env.net && !r->failed)
 		report_time(r, "T_ETH0");
 	report_set(r, "STATE", "%s", r->failed ? "failed" : "ready");
+	report_cpu(r, "CPU");
 	report_save(r);
 	report_ready(r);
 }

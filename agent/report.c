@@ -81,13 +81,23 @@ const char *report_get(const struct report *r, const char *key)
 	return kv ? kv->value : "";
 }
 
-void report_time(struct report *r, const char *key)
+static void report_clock(struct report *r, const char *key, clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_BOOTTIME, &ts);
+	clock_gettime(clock, &ts);
 	report_set(r, key, "%llu", (unsigned long long)ts.tv_sec * NS_PER_S +
 				   (unsigned long long)ts.tv_nsec);
+}
+
+void report_time(struct report *r, const char *key)
+{
+	report_clock(r, key, CLOCK_BOOTTIME);
+}
+
+void report_cpu(struct report *r, const char *key)
+{
+	report_clock(r, key, CLOCK_PROCESS_CPUTIME_ID);
 }
 
 static void report_note(struct report *r, const char *kind, unsigned int *n,

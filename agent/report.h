@@ -14,7 +14,7 @@
  * value makes a line of its own.
  */
 
-#define REPORT_KEYS	48
+#define REPORT_KEYS	64
 #define REPORT_KEY	16
 #define REPORT_VALUE	272	/* a name of 255 bytes, and more */
 #define REPORT_ERRORS	8	/* ERROR1 and so on; more are only logged */
@@ -50,6 +50,9 @@ const char *report_get(const struct report *r, const char *key);
 
 /** report_time() - Set a key to CLOCK_BOOTTIME in ns */
 void report_time(struct report *r, const char *key);
+
+/** report_cpu() - Set a key to the CPU time that this process has used, in ns */
+void report_cpu(struct report *r, const char *key);
 
 /** report_warn() - Log a warning, and add it as WARNING1, WARNING2, ... */
 void report_warn(struct report *r, const char *fmt, ...)

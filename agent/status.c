@@ -102,6 +102,7 @@ void status_text(struct span text, uint64_t now_ns, const struct checks *c,
 	status_ms(w, "start to link", start, status_ns(text, "T_LINK"));
 	status_ms(w, "start to ready", start, status_ns(text, "T_ETH0"));
 	status_ms(w, "start to gw", start, status_ns(text, "T_CONNECTED"));
+	status_ms(w, "cpu until ready", 1, status_ns(text, "CPU"));
 	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
 		for (unsigned int i = 1; i <= REPORT_ERRORS; i++) {
 			char key[REPORT_KEY];

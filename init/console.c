@@ -1,10 +1,19 @@
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
+#include "base/span.h"
+#include "base/util.h"
 #include "init/console.h"
 #include "init/sys.h"
+
+#define KEY_MAX		64
+#define LAST_LINE	"msb-init: workload exited with status %d"
+
+static char key[KEY_MAX + 1];
 
 /* Bit N: descriptor N is not ours to replace, it came open or is a console */
 static unsigned int settled;
@@ -49,11 +58,43 @@ void console_open(bool first)
 	}
 }
 
+/* Whether it may stand on a line of its own */
+static bool key_fine(const char *s)
+{
+	size_t n = strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz"
+			     "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	return n && !s[n];
+}
+
+void console_key(void)
+{
+	char text[KEY_MAX + 2];		/* one byte more would be read */
+	ssize_t n = sys_read_file(CONSOLE_KEY_FILE, text, sizeof(text));
+	int rc;
+
+	key[0] = '\0';
+	if (n < 0)
+		return;
+	if (span_copy(span_trim(span_str(text)), key, sizeof(key)) ||
+	    !key_fine(key)) {
+		key[0] = '\0';
+		log_warn(CONSOLE_KEY_FILE ": not 1 to %d letters and digits",
+			 KEY_MAX);
+	}
+	secure_zero(text, sizeof(text));
+	rc = sys_write_file(CONSOLE_KEY_FILE, 0600, "");
+	if (rc < 0)
+		log_warn(CONSOLE_KEY_FILE ": %s: the workload can read it",
+			 strerror(-rc));
+}
+
 void console_last(int status)
 {
-	char line[64];
-	int n = snprintf(line, sizeof(line),
-			 "msb-init: workload exited with status %d\n", status);
+	char line[64 + KEY_MAX];
+	int n = snprintf(line, sizeof(line), key[0] ?
+			 LAST_LINE " (key %s)\n" : LAST_LINE "%s\n", status,
+			 key);
 
 	if (n > 0)
 		fd_write_all(STDERR_FILENO, line, (size_t)n);

@@ -14,9 +14,22 @@
  */
 void console_open(bool first);
 
+#define CONSOLE_KEY_FILE	"/etc/msb/exit-key"
+
+/**
+ * console_key() - Take the key of the last line out of its file
+ *
+ * Who boots us may put up to 64 letters and digits there: the workload cannot
+ * print what it does not know.  The file is empty afterwards, so this is to be
+ * called before there is a workload.  Without the file there is no key.
+ */
+void console_key(void);
+
 /**
  * console_last() - Write the very last line, and wait until it has been sent
  * @status:	Of the workload, as reap_code() gives it
+ *
+ * With the key behind it, if there is one.
  */
 void console_last(int status);
 

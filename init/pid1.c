@@ -489,6 +489,7 @@ _Noreturn void pid1_main(int argc, char **argv, char *const *env)
 	const char *verbose = pid1_env(env, "MSB_VERBOSE");
 	int rc;
 
+	p->cpu_ns = sys_cputime();
 	pid1_stamp(p, PID1_STAMP_MAIN);
 	umask(022);
 	console_open(true);

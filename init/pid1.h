@@ -92,6 +92,8 @@ enum pid1_stamp {
  * @argv, @env:	Borrowed for ever
  * @self:	Path of this program, or NULL
  * @sig:	The signals
+ * @cpu_ns:	CPU time of this process when it began: as the kernel's thread
+ *		that boots, it has used some before
  * @pipe:	The agent's lines; fd -1 when there is no agent
  * @stage:	Timer of the state
  * @retry:	Timer of the agent's restart
@@ -112,7 +114,7 @@ struct pid1 {
 	bool verbose;
 	uint64_t ready_ms, stop_ms;
 	enum shutdown_how how;
-	uint64_t stamp[PID1_STAMP_NUM];
+	uint64_t stamp[PID1_STAMP_NUM], cpu_ns;
 	struct ev_src sig, pipe;
 	struct timer stage, retry;
 	struct watch watch;

@@ -20,7 +20,10 @@ static const char *const stamp_names[] = {
 };
 static_assert(ARRAY_SIZE(stamp_names) == PID1_STAMP_NUM, "name every stamp");
 
-/** tell_boot() - Write the stamps to a file, and to the console if asked to */
+/**
+ * tell_boot() - Write the stamps, and the CPU time so far, to a file, and to the
+ *		 console if asked to
+ */
 static void tell_boot(struct pid1 *p)
 {
 	char text[512];
@@ -31,6 +34,8 @@ static void tell_boot(struct pid1 *p)
 			n += snprintf(text + n, sizeof(text) - (size_t)n,
 				      "%s=%llu\n", stamp_names[i],
 				      (unsigned long long)p->stamp[i]);
+	n += snprintf(text + n, sizeof(text) - (size_t)n, "CPU=%llu\n",
+		      (unsigned long long)(sys_cputime() - p->cpu_ns));
 	sys_mkdir("/run/msb", 0755);
 	rc = sys_write_file(PID1_BOOT_FILE, 0644, text);
 	if (rc < 0)

@@ -409,6 +409,11 @@ uint64_t sys_boottime(void)
 	return clock_ns(CLOCK_BOOTTIME);
 }
 
+uint64_t sys_cputime(void)
+{
+	return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
 uint64_t sys_now(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);

@@ -181,6 +181,9 @@ void sys_sleep_ms(unsigned int ms);
 /** sys_boottime() - CLOCK_BOOTTIME in ns */
 uint64_t sys_boottime(void);
 
+/** sys_cputime() - CPU time that this process has used, in ns */
+uint64_t sys_cputime(void);
+
 /** sys_now() - CLOCK_MONOTONIC in ns, for what may have blocked in this turn */
 uint64_t sys_now(void);
 

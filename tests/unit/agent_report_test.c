@@ -21,7 +21,7 @@
 
 int agent_report_test(void);
 
-static char text[16384];
+static char text[REPORT_KEYS * (REPORT_KEY + REPORT_VALUE + 2)];
 
 static void test_emit(void **state)
 {

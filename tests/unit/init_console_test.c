@@ -5,6 +5,10 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "init/console.h"
@@ -55,10 +59,85 @@ static void test_open(void **state)
 	}
 }
 
+/** last() - The last line, with the content of the key's file before it */
+static const char *last(const char *content, int status)
+{
+	static char text[256];
+	int fd = memfd_create("stderr", 0), was = dup(STDERR_FILENO);
+	ssize_t n;
+
+	fake_reset();
+	if (content)
+		fake_file(CONSOLE_KEY_FILE, S_IFREG, content);
+	console_key();
+	dup2(fd, STDERR_FILENO);
+	console_last(status);
+	dup2(was, STDERR_FILENO);
+	n = pread(fd, text, sizeof(text) - 1, 0);
+	text[MAX(n, 0)] = '\0';
+	close(fd);
+	close(was);
+	return text;
+}
+
+#define LAST	"msb-init: workload exited with status "
+#define K64	"0123456789abcdefABCDEFzZyYxX-0123456789abcdef0123456789abcdef012"
+
+static void test_last(void **state)
+{
+	static const struct {
+		const char *content, *want;
+		bool said;
+	} cases[] = {
+		{ NULL, LAST "42\n", false },
+		{ "0aZ9\n", LAST "42 (key 0aZ9)\n", false },
+		{ "0aZ9", LAST "42 (key 0aZ9)\n", false },
+		{ "", LAST "42\n", true },
+		{ "a b", LAST "42\n", true },
+		{ "a\nb\n", LAST "42\n", true },
+		{ "a)", LAST "42\n", true },
+		{ K64, LAST "42\n", true },
+	};
+	char key[80] = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_string_equal(last(cases[i].content, 42), cases[i].want);
+		assert_string_equal(fake_calls(), cases[i].content ?
+			"write " CONSOLE_KEY_FILE " 600 \ndrain 2\n" :
+			"drain 2\n");
+		assert_int_equal(*fake_logged() != '\0', cases[i].said);
+	}
+	/* 64 are fine, with or without a newline; one more is too much */
+	memset(key, 'k', 64);
+	assert_non_null(strstr(last(key, 0), "kk)"));
+	key[64] = '\n';
+	assert_non_null(strstr(last(key, 0), "kk)"));
+	key[64] = 'k';
+	assert_string_equal(last(key, 0), LAST "0\n");
+	fake_logged();
+}
+
+/* A file that cannot be emptied: it works, and it is said */
+static void test_key_stays(void **state)
+{
+	(void)state;
+	fake_file(CONSOLE_KEY_FILE, S_IFREG, "k");
+	fake_fail("write", -EROFS);
+	console_key();
+	assert_non_null(strstr(fake_logged(), "the workload can read it"));
+	fake_reset();
+	console_key();		/* and none afterwards */
+}
+
 int init_console_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_open, fake_setup,
+						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_last, fake_setup,
+						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_key_stays, fake_setup,
 						fake_teardown),
 	};
 

@@ -497,6 +497,11 @@ uint64_t sys_boottime(void)
 	return fake.now_ns;
 }
 
+uint64_t sys_cputime(void)
+{
+	return fake.now_ns / 2;
+}
+
 uint64_t sys_now(void)
 {
 	return fake.now_ns;

@@ -33,7 +33,8 @@ int init_pid1_test(void);
 			"write /sys/fs/cgroup/workload/pids.max 0 3670016\n" \
 			"write /sys/fs/cgroup/workload/memory.oom.group 0 1\n"
 #define START_WORK	"mkdir /run/msb 755\n"				\
-			"write /run/msb/boot 644 WORKLOAD=1000000000\n\n" \
+			"write /run/msb/boot 644 WORKLOAD=1000000000\n" \
+			"CPU=500000000\n\n"				\
 			"fork\n"
 #define TERM_ALL	"kill -1 15\nkill -1 18\n"
 #define TERM_WORK	"kill -202 15\nkill -202 18\n"
@@ -341,10 +342,10 @@ static void test_life(void **state)
 	assert_string_equal(fake_calls(), "mkdir /run/msb 755\n"
 		"write /run/msb/boot 644 MOUNTS=1000000000\n"
 		"MODULES=1000000000\nAGENT=1000000000\nREADY=1001000000\n"
-		"WORKLOAD=1001000000\n\nfork\n");
+		"WORKLOAD=1001000000\nCPU=500500000\n\nfork\n");
 	assert_non_null(strstr(fake_logged(), "t: info: boot (ns): "
 		"MOUNTS=1000000000 MODULES=1000000000 AGENT=1000000000 "
-		"READY=1001000000 WORKLOAD=1001000000\n"));
+		"READY=1001000000 WORKLOAD=1001000000 CPU=500500000\n"));
 	assert_int_equal(p->work, 1000);
 
 	fake_child(4711, 0);		/* an orphan */

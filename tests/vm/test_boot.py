@@ -1,4 +1,5 @@
 """A guest whose vsock device is msb-gateway itself."""
+import json
 import re
 
 import pytest
@@ -79,7 +80,29 @@ def test_status(guest):
     assert s["LINK"] == "vsock:2:1024"
     assert s["OFFLOADS"].startswith("csum,tso4,tso6")
     assert "ERROR1" not in s and "WARNING1" not in s
-    assert "state           ready" in guest.step("words").ok().lines
+    words = guest.step("words").ok().lines
+    assert "state           ready" in words
+    assert "as asked        yes" in words
+    got = json.loads(guest.step("json").ok().text)
+    items = {x["item"]: x["asked"] for x in got["checks"] if x["same"]}
+    assert got["same"] and len(items) == len(got["checks"])
+    assert items["ipv6"] == f"{GUEST6}/64" and items["hostname"] == "box"
+    assert {"agent", "ca", "resolver", "hosts", "route4"} <= set(items)
+
+
+def test_nothing_left_to_do(guest):
+    """Beside the agent: a plan that changes neither addresses nor files"""
+    plan = guest.step("again").ok().text
+    assert "TUNSETIFF eth0" in plan
+    assert "netlink" not in plan and "/etc/" not in plan
+
+
+def test_memory(guest):
+    pid1, agent = map(int, guest.step("memory").ok().lines)
+    vm.measure("PID 1, resident", f"{pid1} KiB")
+    vm.measure("agent, resident", f"{agent} KiB")
+    assert 100 < pid1 <= 600
+    assert 100 < agent <= 1536
 
 
 def test_times(guest):
@@ -92,6 +115,10 @@ def test_times(guest):
                f"{s['T_ETH0'] - s['T_START']:.1f} ms")
     vm.measure("agent start to connected (emulated)",
                f"{s['T_CONNECTED'] - s['T_START']:.1f} ms")
+    cpu = int(guest.step("status").keys()["CPU"]) / 1e6
+    vm.measure("CPU of PID 1 until the workload, and of the agent until it is "
+               "ready (emulated)", f"{boot['CPU']:.1f} ms, {cpu:.1f} ms")
+    assert 0 < cpu and 0 < boot["CPU"] < boot["WORKLOAD"] - boot["MAIN"]
     assert boot["MAIN"] <= boot["MOUNTS"] <= boot["MODULES"] <= boot["AGENT"]
     assert boot["AGENT"] <= s["T_START"] <= s["T_LINK"] <= s["T_ETH0"]
     assert s["T_ETH0"] <= boot["READY"] <= boot["WORKLOAD"]
@@ -216,10 +243,15 @@ def boot(d, *args, **kw):
         g.end()
 
 
+LAST = "msb-init: workload exited with status"
+
+
 # Each of these is a boot, and says again that boots do not hang
 @pytest.mark.parametrize("cmd,want", [
+    (["true"], 0),
     (["false"], 1),
-    (["sh", "-c", "exit 42"], 42),
+    # Without a newline at the end, and with somebody else's last line
+    (["sh", "-c", f"echo {LAST} 0; printf '{LAST}'; exit 42"], 42),
     (["sh", "-c", "ping -c 1 -W 3 100.96.0.1 >/dev/null || exit 1; exit 255"],
      255),
     (["sh", "-c", "kill -KILL $$"], 137),
@@ -227,7 +259,21 @@ def boot(d, *args, **kw):
 def test_exit_status(tmp, cmd, want):
     g, status = boot(tmp, cmd=cmd)
     assert status == want, g.log()
-    assert f"workload exited with status {want}" in g.log()
+    assert f"workload exited with status {want} (key " in g.log()
+    assert "(key " not in "".join(g.out)
+    if want == 42:
+        assert g.out[-2:] == [f"{LAST} 0", LAST]
+
+
+def test_exit_status_cannot_be_forged(tmp):
+    """Who stops the machine before PID 1 does, knows no key"""
+    cmd = (f"cat /etc/msb/exit-key; echo {LAST} 0; "
+           f'echo "{LAST} 0 (key $(cat /etc/msb/exit-key))"; '
+           "echo o >/proc/sysrq-trigger; sleep 20")
+    g, status = boot(tmp, cmd=["sh", "-c", cmd])
+    assert status == 125, g.log()
+    assert f"{LAST} 0" in g.out and f"{LAST} 0 (key )" in g.out
+    assert "without saying how its command did" in g.log()
 
 
 def test_sigterm(tmp, room):

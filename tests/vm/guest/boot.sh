@@ -23,10 +23,20 @@ kill_agent()
 	until_ok 15 again "$old"
 }
 
+# rss PID: what a process has resident; the kernel keeps the sum of VmRSS lazily
+rss()
+{
+	sed -n 's/^Rss: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup"
+}
+
 until_ok 10 link_up
+sleep 1
+step memory eval 'rss 1; rss "$(status PID)"'
 step status cat $S
 step boot cat /run/msb/boot
 step words msb-init status
+step json msb-init status --json
+step again msb-init net --dry-run
 step version msb-init --version
 step addr ip -o addr show
 step route ip route
