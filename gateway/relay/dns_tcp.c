@@ -260,6 +260,7 @@ static void on_acked(void *arg, struct tcp *c, size_t n)
 	if (k->jobs)
 		deliver_waiting(k);
 	conn_work(k);
+	tcp_room_changed(c);
 }
 
 static void on_closed(void *arg, struct tcp *c, int why)

@@ -3,6 +3,7 @@ import os
 import shutil
 import socket
 import struct
+import threading
 import time
 
 import pytest
@@ -253,6 +254,25 @@ def test_many_queries_at_once(dns):
         socks.append(s)
     for i, s in enumerate(socks):
         assert struct.unpack(">H", s.recv(4096)[:2])[0] == i
+
+
+def test_more_answers_than_fit_on_one_connection(dns):
+    """The gateway's own: the window opens again when they have been read."""
+    s = dns.own(dns.guest.socket(socket.AF_INET, timeout=3))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    s.connect((GW4, 53))
+    q = query("host.microsandbox.internal", 1)
+    total = 20000               # of 46 bytes; the answers have 62
+
+    sender = threading.Thread(target=s.sendall, daemon=True,
+                              args=((struct.pack(">H", len(q)) + q) * total,))
+    sender.start()
+    time.sleep(0.5)             # now neither end has room
+    assert sender.is_alive()
+    for _ in range(total):
+        assert read_answer(s) == (1, 0)
+    sender.join(1)
+    assert not sender.is_alive()
 
 
 def test_second_server_when_the_first_refuses(lab):
