@@ -17,7 +17,7 @@ COUNT(dns_query_denied, "DNS queries that the policy denied");
 COUNT(dns_query_local, "DNS queries answered by the gateway itself");
 COUNT(drop_dns_malformed, "DNS messages of the guest that deserve no answer");
 COUNT(drop_dns_too_long, "DNS queries longer than 4096 bytes");
-COUNT(drop_dns_busy, "DNS queries lost: too many in flight");
+COUNT(dns_query_evicted, "DNS queries that made room for newer ones");
 COUNT(drop_dns_rate, "DNS queries lost: too many a second");
 COUNT(drop_dns_link, "DNS answers lost: link full");
 
@@ -128,6 +128,45 @@ static int choose_direct(struct dns_fwd *d, struct dns_job *j)
 	return 0;
 }
 
+static void reap(struct ev_task *t)
+{
+	struct dns_fwd *d = container_of(t, struct dns_fwd, reap);
+
+	while (d->dead) {
+		struct dns_job *j = d->dead;
+
+		d->dead = j->dead_next;
+		slab_del(&d->jobs, j);
+	}
+}
+
+/*
+ * Full: the one that has waited longest gives up its place, since a resolver
+ * that answers at all has done so by then.  Whoever asked is told, and does not
+ * wait any longer.
+ */
+static struct dns_job *job_new(struct dns_fwd *d)
+{
+	struct dns_job *j = slab_new(&d->jobs);
+
+	if (!j && !d->dead) {
+		count_inc(dns_query_evicted);
+		d->evicting = true;
+		dns_up_give_up(d->oldest);
+		d->evicting = false;
+	}
+	if (!j) {
+		reap(&d->reap);		/* no handler touches those any more */
+		j = slab_new(&d->jobs);
+	}
+	ASSERT(j);
+	j->d = d;
+	j->older = d->newest;
+	*(d->newest ? &d->newest->newer : &d->oldest) = j;
+	d->newest = j;
+	return j;
+}
+
 static int forward(struct dns_fwd *d, struct span msg,
 		   const struct dns_job *tmpl, const struct dns_query *q)
 {
@@ -141,12 +180,7 @@ static int forward(struct dns_fwd *d, struct span msg,
 		count_inc(drop_dns_rate);
 		return 0;	/* the client asks again */
 	}
-	j = slab_new(&d->jobs);
-	if (!j) {
-		count_inc(drop_dns_busy);
-		return 0;
-	}
-	j->d = d;
+	j = job_new(d);
 	j->src.fd = -1;
 	j->tcp = tmpl->tcp;
 	j->conn = tmpl->conn;
@@ -209,35 +243,27 @@ void dns_fwd_input(struct dns_fwd *d, const struct udp_dgram *q)
 
 /* ---- */
 
-static void reap(struct ev_task *t)
-{
-	struct dns_fwd *d = container_of(t, struct dns_fwd, reap);
-
-	while (d->dead) {
-		struct dns_job *j = d->dead;
-
-		d->dead = j->dead_next;
-		slab_del(&d->jobs, j);
-	}
-}
-
 void dns_job_end(struct dns_job *j)
 {
+	const struct slab_id conn = j->conn;
 	struct dns_fwd *d = j->d;
+	const bool tcp = j->tcp;
 
 	if (j->dead)
 		return;
 	j->dead = true;
+	*(j->newer ? &j->newer->older : &d->newest) = j->older;
+	*(j->older ? &j->older->newer : &d->oldest) = j->newer;
 	timer_del(ev_timerq(d->ev), &j->timer);
 	ev_del(d->ev, &j->src);
 	fd_close(&j->src.fd);
 	free(j->ans);
 	j->ans = NULL;
-	if (j->tcp)
-		dns_conn_job(d, j->conn, -1);
 	j->dead_next = d->dead;
 	d->dead = j;
 	ev_defer(d->ev, &d->reap);
+	if (tcp)
+		dns_conn_job(d, conn, -1);	/* the next one may take @j */
 }
 
 struct dns_fwd *dns_fwd_new(struct ev *ev, struct udp *udp,

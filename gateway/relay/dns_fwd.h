@@ -16,8 +16,9 @@
  * ID from a socket with a random port; what comes back must match in address,
  * port, ID and question, gets the guest's ID back, and is relayed as it is.
  * Resolvers are tried in order, 2 s each; with no answer the guest gets SERVFAIL.
- * Queries in flight and queries a second are bounded.  TCP: queries and answers with two-byte length,
- * pipelined, in a ring per connection; upstream over TCP too.  A truncated UDP
+ * Queries a second are bounded, and so are those in flight: one too many, and
+ * the oldest is answered SERVFAIL.  TCP: queries and answers with two-byte
+ * length, pipelined, in a ring per connection; upstream over TCP too.  A truncated UDP
  * answer is relayed as it is: the guest asks again by TCP.
  */
 

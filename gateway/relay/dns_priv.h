@@ -22,6 +22,7 @@ struct dns_conn;
  * @msg:	The query with two bytes of length in front, as for TCP
  * @ans:	TCP: the answer with its length; allocated on first use, owned
  * @done:	The answer is complete and waits for room
+ * @newer, @older: In the order in which they began, while not @dead
  */
 struct dns_job {
 	struct dns_fwd *d;
@@ -40,7 +41,7 @@ struct dns_job {
 	size_t msg_len, msg_sent;
 	uint8_t *ans;
 	size_t ans_len;
-	struct dns_job *dead_next;
+	struct dns_job *dead_next, *newer, *older;
 };
 
 struct dns_fwd {
@@ -49,7 +50,8 @@ struct dns_fwd {
 	const struct dial *dial;
 	struct dns_fwd_cfg cfg;
 	struct slab jobs, conns;
-	struct dns_job *dead;
+	struct dns_job *dead, *newest, *oldest;
+	bool evicting;			/* no job begins meanwhile */
 	struct ev_task reap;
 	struct dial_rate rate;
 	uint8_t *buf;			/* one message of the largest size */
@@ -77,7 +79,10 @@ void dns_up_start(struct dns_job *j);
 /** dns_up_deliver() - Try again to deliver a job that is @done */
 void dns_up_deliver(struct dns_job *j);
 
-/** dns_job_end() - Forget a job */
+/** dns_up_give_up() - Answer SERVFAIL, and forget the job */
+void dns_up_give_up(struct dns_job *j);
+
+/** dns_job_end() - Forget a job: it may be another one's from here on */
 void dns_job_end(struct dns_job *j);
 
 /** dns_conn_answer() - Queue an answer on a connection; 0 or -EAGAIN */

@@ -98,8 +98,9 @@ static void conn_work(struct dns_conn *k)
 	uint8_t head[2], msg[DNS_QUERY_MAX];
 	size_t len;
 
-	if (k->busy)
-		return;		/* an answer from here came back to us */
+	/* An answer from here came back to us, or on_acked() will see to it */
+	if (k->busy || k->d->evicting)
+		return;
 	k->busy = true;
 	while (k->jobs < DNS_CONN_QUERIES && !k->shut &&
 	       ring_peek(&k->in, 0, head, 2) == 2 &&

@@ -89,8 +89,8 @@ static void up_close(struct dns_job *j)
 	fd_close(&j->src.fd);
 }
 
-/* Nobody answered: say so, so that the client need not wait */
-static void servfail(struct dns_job *j)
+/* So that the client need not wait */
+void dns_up_give_up(struct dns_job *j)
 {
 	uint8_t head[DNS_HDR_LEN + DNS_QUESTION_MAX];
 	struct wr w = wr_init(head, sizeof(head));
@@ -102,7 +102,6 @@ static void servfail(struct dns_job *j)
 		.count = { 1 },
 	};
 
-	count_inc(dns_up_failed);
 	dns_msg_emit(&m, &w);
 	wr_bytes(&w, j->question, j->qlen);
 	dns_answer(j->d, j, (struct span){ .p = head, .len = wr_len(&w) });
@@ -117,7 +116,8 @@ static void ask_from(struct dns_job *j)
 			return;
 		up_close(j);
 	}
-	servfail(j);
+	count_inc(dns_up_failed);
+	dns_up_give_up(j);
 }
 
 static void next_server(struct dns_job *j)

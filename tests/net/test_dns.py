@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lab import GW4, GW6, HOST4, Server, until
+from lab import GW4, GW6, HOLE4, HOST4, Server, until
 
 PORT = 5353
 UPSTREAM = ("--dns-nameserver", f"127.0.0.1:{PORT}")
@@ -254,6 +254,38 @@ def test_many_queries_at_once(dns):
         socks.append(s)
     for i, s in enumerate(socks):
         assert struct.unpack(">H", s.recv(4096)[:2])[0] == i
+
+
+@pytest.mark.parametrize("how", ["udp", "tcp"])
+def test_full_table_gives_up_the_oldest(lab, how):
+    """256 queries that nobody answers do not keep others from an answer."""
+    unbound(lab)
+    lab.start(*UPSTREAM)
+    asked = 300
+    if how == "udp":
+        s = lab.own(lab.guest.udp("0.0.0.0"))
+        for i in range(asked):
+            s.sendto(query("a.lab.test", i), (HOLE4, 53))
+            time.sleep(0.0005)          # they are held to a rate as well
+    else:
+        socks = [lab.own(lab.guest.connect(HOLE4, 53)) for _ in range(20)]
+        for i in range(asked):
+            q = query("a.lab.test", i)
+            socks[i // 15].sendall(struct.pack(">H", len(q)) + q)
+            time.sleep(0.0005)
+    start = time.monotonic()
+    assert "198.51.100.77" in dig(lab, "+short", "a.lab.test")
+    assert "198.51.100.77" in dig(lab, "+short", "+tcp", "a.lab.test")
+    assert time.monotonic() - start < 1
+    evicted = asked + 1 - 256   # the first of dig is answered, and gone
+    for i in range(evicted):
+        if how == "udp":
+            said = struct.unpack(">HH", s.recv(4096)[:4])
+            assert said == (i, 0x8182)
+        else:
+            assert read_answer(socks[i // 15]) == (i, 2)
+    assert "drop_dns_rate" not in lab.gw.counts()
+    assert lab.gw.log.lines(r"dns_query_evicted: (\d+)") == [str(evicted)]
 
 
 def test_more_answers_than_fit_on_one_connection(dns):
