@@ -18,7 +18,7 @@ COUNT(dns_query_local, "DNS queries answered by the gateway itself");
 COUNT(drop_dns_malformed, "DNS messages of the guest that deserve no answer");
 COUNT(drop_dns_too_long, "DNS queries longer than 4096 bytes");
 COUNT(dns_query_evicted, "DNS queries that made room for newer ones");
-COUNT(drop_dns_rate, "DNS queries lost: too many a second");
+COUNT(drop_dns_rate, "DNS queries not asked: too many a second");
 COUNT(drop_dns_link, "DNS answers lost: link full");
 
 /* ---- answers -------------------------------------------------------------- */
@@ -178,6 +178,9 @@ static int forward(struct dns_fwd *d, struct span msg,
 	}
 	if (!dial_rate_take(&d->rate, ev_now(d->ev))) {
 		count_inc(drop_dns_rate);
+		if (tmpl->tcp)
+			return reply(d, tmpl, q, DNS_RCODE_SERVFAIL, false,
+				     NULL);
 		return 0;	/* the client asks again */
 	}
 	j = job_new(d);

@@ -260,7 +260,8 @@ def test_many_queries_at_once(dns):
 def test_full_table_gives_up_the_oldest(lab, how):
     """256 queries that nobody answers do not keep others from an answer."""
     unbound(lab)
-    lab.start(*UPSTREAM)
+    (lab.tmp / "conf.json").write_text('{"dns": {"query_timeout_ms": 60000}}')
+    lab.start("--config", lab.tmp / "conf.json", *UPSTREAM)
     asked = 300
     if how == "udp":
         s = lab.own(lab.guest.udp("0.0.0.0"))
@@ -305,6 +306,19 @@ def test_more_answers_than_fit_on_one_connection(dns):
         assert read_answer(s) == (1, 0)
     sender.join(1)
     assert not sender.is_alive()
+
+
+def test_too_many_a_second_on_a_connection(lab):
+    """Nobody asks a second time over TCP: each query is answered."""
+    lab.start()
+    q = b"".join(struct.pack(">H", 28) + query("a.lab.test", i)
+                 for i in range(3000))
+    with lab.guest.connect(GW4, 53, timeout=3) as s:
+        sender = threading.Thread(target=s.sendall, args=(q,), daemon=True)
+        sender.start()
+        assert [read_answer(s) for _ in range(3000)] == [
+            (i, 2) for i in range(3000)]
+        sender.join()
 
 
 def test_second_server_when_the_first_refuses(lab):
