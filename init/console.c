@@ -67,26 +67,45 @@ static bool key_fine(const char *s)
 	return n && !s[n];
 }
 
-void console_key(void)
+/** key_take() - Read a file's key, and empty it; whether there was one */
+static bool key_take(const char *path)
 {
 	char text[KEY_MAX + 2];		/* one byte more would be read */
-	ssize_t n = sys_read_file(CONSOLE_KEY_FILE, text, sizeof(text));
+	ssize_t n = sys_read_file(path, text, sizeof(text));
 	int rc;
 
-	key[0] = '\0';
-	if (n < 0)
-		return;
+	if (n <= 0)
+		return false;
 	if (span_copy(span_trim(span_str(text)), key, sizeof(key)) ||
 	    !key_fine(key)) {
 		key[0] = '\0';
-		log_warn(CONSOLE_KEY_FILE ": not 1 to %d letters and digits",
-			 KEY_MAX);
+		log_warn("%s: not 1 to %d letters and digits", path, KEY_MAX);
 	}
 	secure_zero(text, sizeof(text));
-	rc = sys_write_file(CONSOLE_KEY_FILE, 0600, "");
+	rc = sys_write_file(path, 0600, "");
 	if (rc < 0)
-		log_warn(CONSOLE_KEY_FILE ": %s: the workload can read it",
+		log_warn("%s: %s: the workload can read it", path,
 			 strerror(-rc));
+	return true;
+}
+
+void console_key(void)
+{
+	key[0] = '\0';
+	if (!key_take(CONSOLE_KEY_NEXT))
+		key_take(CONSOLE_KEY_FILE);
+}
+
+void console_key_leave(void)
+{
+	int rc;
+
+	if (!key[0])
+		return;
+	sys_mkdir("/run/msb", 0755);
+	rc = sys_write_file(CONSOLE_KEY_NEXT, 0600, key);
+	if (rc < 0)
+		log_warn(CONSOLE_KEY_NEXT ": %s", strerror(-rc));
 }
 
 void console_last(int status)

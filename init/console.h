@@ -15,15 +15,20 @@
 void console_open(bool first);
 
 #define CONSOLE_KEY_FILE	"/etc/msb/exit-key"
+#define CONSOLE_KEY_NEXT	"/run/msb/exit-key"
 
 /**
  * console_key() - Take the key of the last line out of its file
  *
  * Who boots us may put up to 64 letters and digits there: the workload cannot
  * print what it does not know.  The file is empty afterwards, so this is to be
- * called before there is a workload.  Without the file there is no key.
+ * called before there is a workload.  Without the file there is no key, unless
+ * an earlier PID 1 has left it in CONSOLE_KEY_NEXT.
  */
 void console_key(void);
+
+/** console_key_leave() - Leave the key, if any, to the program that goes on */
+void console_key_leave(void);
 
 /**
  * console_last() - Write the very last line, and wait until it has been sent

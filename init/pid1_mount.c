@@ -78,9 +78,11 @@ static void exec_init(struct pid1 *p, const char *path)
 
 	spawn_env_init(&words, p->argv);
 	words.v[0] = (char *)(uintptr_t)path;
+	console_key_leave();
 	sys_sigreset();
 	rc = sys_execve(path, words.v, p->env);
 	sys_sigblock();
+	console_key();
 	log_err("root: %s: %s", path, strerror(-rc));
 }
 

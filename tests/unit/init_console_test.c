@@ -92,7 +92,7 @@ static void test_last(void **state)
 		{ NULL, LAST "42\n", false },
 		{ "0aZ9\n", LAST "42 (key 0aZ9)\n", false },
 		{ "0aZ9", LAST "42 (key 0aZ9)\n", false },
-		{ "", LAST "42\n", true },
+		{ " ", LAST "42\n", true },
 		{ "a b", LAST "42\n", true },
 		{ "a\nb\n", LAST "42\n", true },
 		{ "a)", LAST "42\n", true },
@@ -126,8 +126,31 @@ static void test_key_stays(void **state)
 	fake_fail("write", -EROFS);
 	console_key();
 	assert_non_null(strstr(fake_logged(), "the workload can read it"));
+}
+
+/* From one PID 1 to the next, which is in another root */
+static void test_key_left(void **state)
+{
+	(void)state;
+	fake_file(CONSOLE_KEY_FILE, S_IFREG, "k1");
+	console_key();
+	fake_calls();
+	console_key_leave();
+	assert_string_equal(fake_calls(), "mkdir /run/msb 755\n"
+			    "write " CONSOLE_KEY_NEXT " 600 k1\n");
 	fake_reset();
-	console_key();		/* and none afterwards */
+	fake_file(CONSOLE_KEY_FILE, S_IFREG, "");
+	fake_file(CONSOLE_KEY_NEXT, S_IFREG, "k1");
+	console_key();
+	assert_string_equal(fake_calls(), "write " CONSOLE_KEY_NEXT " 600 \n");
+	console_key_leave();
+	assert_non_null(strstr(fake_calls(), " 600 k1\n"));
+
+	/* None: nothing is left */
+	fake_reset();
+	console_key();
+	console_key_leave();
+	assert_string_equal(fake_calls(), "");
 }
 
 int init_console_test(void)
@@ -138,6 +161,8 @@ int init_console_test(void)
 		cmocka_unit_test_setup_teardown(test_last, fake_setup,
 						fake_teardown),
 		cmocka_unit_test_setup_teardown(test_key_stays, fake_setup,
+						fake_teardown),
+		cmocka_unit_test_setup_teardown(test_key_left, fake_setup,
 						fake_teardown),
 	};
 
