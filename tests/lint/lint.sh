@@ -121,6 +121,7 @@ check length each all sh tests/lint/length.sh
 check rfc sh tests/lint/rfc.sh
 check man sh tests/lint/man.sh
 check table sh tests/lint/table.sh "$@"
+check fuzz sh tests/lint/fuzz.sh
 check shells shells
 check python python
 check headers headers
