@@ -227,13 +227,17 @@ static void fwd_input(struct link *l, const struct link_vnet *vh,
 
 static void fwd_dial(struct fwd *f);
 
+unsigned int fwd_retry_ms(unsigned int last_ms, int why)
+{
+	return MIN(MAX(last_ms * 2, FWD_RETRY_MIN_MS),
+		   why == -ETIMEDOUT ? FWD_RETRY_DEAD_MS : FWD_RETRY_MAX_MS);
+}
+
 static void fwd_later(struct fwd *f)
 {
 	uint16_t dice = 0;
 	uint64_t ns;
 
-	f->retry_ms = MIN(MAX(f->retry_ms * 2, FWD_RETRY_MIN_MS),
-			  FWD_RETRY_MAX_MS);
 	(void)!getrandom(&dice, sizeof(dice), GRND_NONBLOCK);
 	ns = f->retry_ms * NS_PER_MS;
 	ns -= ns / 4 * dice / UINT16_MAX;
@@ -256,10 +260,10 @@ static void fwd_failed(struct fwd *f, int why)
 			 strerror(-why), dial_remedy(&f->link, why));
 		f->complained = true;
 	}
-	if (f->why != why && *dial_remedy(&f->link, why))
-		report_set(f->report, "LINK_ERROR", "%s%s", strerror(-why),
-			   dial_remedy(&f->link, why));
-	f->why = why;
+	report_set(f->report, "LINK_ERROR", "%s%s", strerror(-why),
+		   dial_remedy(&f->link, why));
+	f->retry_ms = fwd_retry_ms(f->retry_ms, f->state == FWD_STATE_DIAL ?
+				   why : 0);
 	fwd_set_state(f, FWD_STATE_WAIT);
 	report_save(f->report);
 	fwd_later(f);

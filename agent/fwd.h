@@ -25,12 +25,15 @@
  *            buffer (link_reserve), and written to it straight from the
  *            receive buffer.
  * Retries    10 ms, doubled up to 1 s, each less a random part of up to a
- *            quarter; anew from 10 ms once the link has been up.
+ *            quarter; anew from 10 ms once the link has been up.  Up to 30 s
+ *            where nothing answers at all: a vsock device whose other side has
+ *            died keeps every packet that we queue, for ever.
  * Freeing    A link that is down is closed at the end of the turn.
  */
 
 #define FWD_RETRY_MIN_MS	10
 #define FWD_RETRY_MAX_MS	1000
+#define FWD_RETRY_DEAD_MS	30000
 
 enum fwd_state {
 	FWD_STATE_WAIT,
@@ -83,6 +86,13 @@ int fwd_start(struct fwd *f, struct ev *ev, struct report *r, int tap_fd,
 
 /** fwd_stop() - Close everything; the TAP stays, as it is persistent */
 void fwd_stop(struct fwd *f);
+
+/**
+ * fwd_retry_ms() - Pause before the next attempt
+ * @last_ms:	The pause before the last one; 0 if the link was up
+ * @why:	-ETIMEDOUT if that had no answer at all
+ */
+unsigned int fwd_retry_ms(unsigned int last_ms, int why);
 
 /** fwd_offloads() - "csum,tso4,tso6" or "none" into @buf; returns @buf */
 const char *fwd_offloads(uint32_t features, char *buf, size_t size);

@@ -136,6 +136,23 @@ static void test_failed(void **state)
 	close(p[1]);
 }
 
+static void test_retry(void **state)
+{
+	unsigned int slow = 0, dead = 0;
+
+	(void)state;
+	assert_int_equal(fwd_retry_ms(0, -ECONNREFUSED), FWD_RETRY_MIN_MS);
+	assert_int_equal(fwd_retry_ms(0, -ETIMEDOUT), FWD_RETRY_MIN_MS);
+	for (int i = 0; i < 20; i++) {
+		slow = fwd_retry_ms(slow, -ECONNRESET);
+		dead = fwd_retry_ms(dead, -ETIMEDOUT);
+	}
+	assert_int_equal(slow, FWD_RETRY_MAX_MS);
+	assert_int_equal(dead, FWD_RETRY_DEAD_MS);
+	/* It answers again, if only to refuse */
+	assert_int_equal(fwd_retry_ms(dead, -ECONNRESET), FWD_RETRY_MAX_MS);
+}
+
 #define STATUS								\
 	"STATE=ready\nIFACE=eth0\nMTU=1400\nLINK=vsock:2:1024\n"	\
 	"LINK_STATE=up\nLINK_SINCE=3000000000\nT_START=1000000000\n"	\
@@ -344,6 +361,7 @@ int agent_report_test(void)
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_pipe),
 		cmocka_unit_test(test_failed),
+		cmocka_unit_test(test_retry),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_probe),

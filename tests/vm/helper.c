@@ -4,6 +4,7 @@
  *	helper udp ADDR PORT SIZE...	send datagrams to an echo server, one
  *					at a time; each must come back as it was
  *	helper netns CMD...		run CMD in a new network namespace
+ *	helper orphans N		leave N children to PID 1, 100 at a time
  *
  * Exits with 0 if all went well; says on stderr what did not.
  */
@@ -16,11 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define DATAGRAM_MAX	65536
 #define TRIES		3
 #define WAIT_MS		1500
+#define ORPHANS_AT_ONCE	100
 
 static int fail(const char *what)
 {
@@ -103,12 +106,56 @@ static int netns(char **argv)
 	return fail(argv[0]);
 }
 
+/** litter() - A hundred children that end when their parent has left them */
+static void litter(void)
+{
+	int p[2];
+	char c;
+
+	if (pipe(p))
+		_exit(1);
+	for (int i = 0; i < ORPHANS_AT_ONCE; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			_exit(1);
+		if (pid == 0) {
+			close(p[1]);
+			(void)!read(p[0], &c, 1);
+			_exit(i);
+		}
+	}
+	_exit(0);
+}
+
+static int orphans(unsigned long n)
+{
+	int status;
+	pid_t pid;
+
+	for (; n >= ORPHANS_AT_ONCE; n -= ORPHANS_AT_ONCE) {
+		pid = fork();
+		if (pid == 0)
+			litter();
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			return fail("fork");
+		if (status) {
+			fprintf(stderr, "helper: too many at once\n");
+			return 1;
+		}
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc >= 5 && strcmp(argv[1], "udp") == 0)
 		return udp(argv + 2);
 	if (argc >= 3 && strcmp(argv[1], "netns") == 0)
 		return netns(argv + 2);
-	fprintf(stderr, "usage: helper udp ADDR PORT SIZE... | netns CMD...\n");
+	if (argc == 3 && strcmp(argv[1], "orphans") == 0)
+		return orphans(strtoul(argv[2], NULL, 10));
+	fprintf(stderr, "usage: helper udp ADDR PORT SIZE... | netns CMD... |"
+		" orphans N\n");
 	return 2;
 }
