@@ -457,6 +457,7 @@ static int agent_start(bool net, int argc, char **argv)
 	log_init(2, "msb-init", LOG_SINK_TEXT, a.conf.level);
 	if (a.conf.dry)
 		plan_begin(STDOUT_FILENO);
+	(void)log_own_tty();	/* without it there is a little to fear */
 	conf_env(&a.conf, &a.report);
 	report_open(&a.report, a.conf.run_dir,
 		    a.conf.dry ? -1 : a.conf.ready_fd);

@@ -111,11 +111,9 @@ void console_key_leave(void)
 void console_last(int status)
 {
 	char line[64 + KEY_MAX];
-	int n = snprintf(line, sizeof(line), key[0] ?
-			 LAST_LINE " (key %s)\n" : LAST_LINE "%s\n", status,
-			 key);
 
-	if (n > 0)
-		fd_write_all(STDERR_FILENO, line, (size_t)n);
+	snprintf(line, sizeof(line), key[0] ? LAST_LINE " (key %s)\n" :
+					      LAST_LINE "%s\n", status, key);
+	sys_write_within(STDERR_FILENO, line);
 	sys_drain(STDERR_FILENO);
 }

@@ -31,7 +31,8 @@ void console_key(void);
 void console_key_leave(void);
 
 /**
- * console_last() - Write the very last line, and wait until it has been sent
+ * console_last() - Write the very last line, and wait until it has been sent;
+ *		    neither longer than 2 s, for nobody may be reading
  * @status:	Of the workload, as reap_code() gives it
  *
  * With the key behind it, if there is one.

@@ -496,6 +496,7 @@ _Noreturn void pid1_main(int argc, char **argv, char *const *env)
 	log_init(STDERR_FILENO, "msb-init", LOG_SINK_TEXT,
 		 verbose && strcmp(verbose, "1") == 0 ? LOG_LEVEL_INFO :
 		 LOG_LEVEL_WARN);
+	(void)log_own_tty();	/* perhaps later, see pid1_act_mount() */
 	sys_reboot(RB_DISABLE_CAD);	/* Ctrl-Alt-Del is SIGINT from now on */
 	open_loop(p, argc, argv, env);
 	p->self = (const char *)(uintptr_t)getauxval(AT_EXECFN);

@@ -147,6 +147,7 @@ enum pid1_event pid1_act_mount(struct pid1 *p)
 	mounts_essential();
 	console_open(false);
 	console_key();
+	(void)log_own_tty();	/* without it there is a little to fear */
 	sys_write_file("/proc/self/oom_score_adj", 0, "-1000");
 	pid1_stamp(p, PID1_STAMP_MOUNTS);
 	modules_load(MODULES_LIST);

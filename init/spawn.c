@@ -202,6 +202,7 @@ int spawn_exec(char *const *argv, char *const *env)
 	char path[PATH_MAX];
 	int rc;
 
+	log_shared_tty();
 	sys_close_from(STDERR_FILENO + 1);
 	sys_sigreset();
 	rc = spawn_find(argv[0], env_path(env), path, sizeof(path));
@@ -227,6 +228,7 @@ static int lead(pid_t pid)
 	int status = 0;
 	pid_t got;
 
+	log_shared_tty();
 	sys_close_from(STDERR_FILENO + 1);
 	for (;;) {
 		int sig = sys_sigwait(SIGCHLD, SIGTERM);
@@ -287,6 +289,7 @@ static int agent_child(char *const *env, const char *self, int ready,
 		log_err("agent: dup2: %s", strerror(-rc));
 		return SPAWN_NOT_EXECUTABLE;
 	}
+	log_shared_tty();
 	sys_close_from(token >= 0 ? SPAWN_TOKEN_FD + 1 : SPAWN_READY_FD + 1);
 	sys_sigreset();
 	rc = sys_execve("/proc/self/exe", argv, env);

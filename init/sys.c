@@ -26,7 +26,7 @@
 #include "base/util.h"
 #include "init/sys.h"
 
-#define DRAIN_MAX_S	2
+#define WAIT_MAX_S	2
 #define PIPE_FD_MIN	10
 #define PID_NS_INIT	0xEFFFFFFCU	/* PROC_PID_INIT_INO, proc_ns.h */
 #define CLOSE_MAX	4096	/* descriptors tried without close_range() */
@@ -257,12 +257,18 @@ pid_t sys_getpgid(pid_t pid)
 	return result(getpgid(pid));
 }
 
+static volatile sig_atomic_t rang;
+
+/** on_alarm() - What blocks returns, with EINTR or with a part of its work */
 static void on_alarm(int sig)
 {
-	(void)sig;	/* tcdrain() returns with EINTR, that is all */
+	(void)sig;
+	rang = 1;
 }
 
-int sys_drain(int fd)
+/** bounded() - Call @fn, interrupted by SIGALRM after 2 s */
+static int bounded(int (*fn)(int fd, const char *text), int fd,
+		   const char *text)
 {
 	struct sigaction act = { .sa_handler = on_alarm }, old;
 	sigset_t set, was;
@@ -272,12 +278,41 @@ int sys_drain(int fd)
 	sigaddset(&set, SIGALRM);
 	sigaction(SIGALRM, &act, &old);
 	sigprocmask(SIG_UNBLOCK, &set, &was);
-	alarm(DRAIN_MAX_S);
-	rc = result(tcdrain(fd));
+	rang = 0;
+	alarm(WAIT_MAX_S);
+	rc = fn(fd, text);
 	alarm(0);
 	sigprocmask(SIG_SETMASK, &was, NULL);
 	sigaction(SIGALRM, &old, NULL);
 	return rc;
+}
+
+static int drain(int fd, const char *text)
+{
+	(void)text;
+	return result(tcdrain(fd));
+}
+
+int sys_drain(int fd)
+{
+	return bounded(drain, fd, NULL);
+}
+
+static int write_text(int fd, const char *text)
+{
+	while (*text && !rang) {
+		ssize_t n = write(fd, text, strlen(text));
+
+		if (n < 0)
+			return -errno;
+		text += n;
+	}
+	return *text ? -EINTR : 0;
+}
+
+int sys_write_within(int fd, const char *text)
+{
+	return bounded(write_text, fd, text);
 }
 
 void sys_close_from(int first)

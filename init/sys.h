@@ -136,6 +136,12 @@ pid_t sys_getpgid(pid_t pid);
 /** sys_drain() - Wait until @fd's terminal has sent everything, at most 2 s */
 int sys_drain(int fd);
 
+/** sys_write_within() - Write all of a text, or what is taken within 2 s
+ *
+ * Return: 0; -EINTR when the time was up; -errno
+ */
+int sys_write_within(int fd, const char *text);
+
 /** sys_close_from() - Close all descriptors from @first on */
 void sys_close_from(int first);
 

@@ -8,7 +8,8 @@
  * log - one line a record, to one descriptor, as text or as JSON
  *
  * A record is written with one write(); when the descriptor would block the
- * record is lost and counted, never waited for.  Control characters are
+ * record is lost and counted, never waited for; the next one that gets through
+ * says how many were.  Control characters are
  * escaped, so what a guest sent cannot forge a line or drive a terminal.
  */
 
@@ -35,6 +36,21 @@ enum log_sink {
  */
 void log_init(int fd, const char *program, enum log_sink sink,
 	      enum log_level max);
+
+/**
+ * log_own_tty() - If the sink is a terminal, write to it without blocking
+ *
+ * Nobody may be reading it, and a write() that has found room may still wait
+ * for that of somebody else.  O_NONBLOCK belongs to the open file, which is not
+ * ours alone: so the terminal is opened once more.  Needs /proc, or that the
+ * terminal is /dev/console.
+ *
+ * Return: 0, also if it is no terminal; -errno, and all is as before
+ */
+int log_own_tty(void);
+
+/** log_shared_tty() - Back to @fd of log_init(): our own is to be closed */
+void log_shared_tty(void);
 
 /** log_parse_level() - "error", "warn", "info", "debug"; -EINVAL otherwise */
 int log_parse_level(const char *s, enum log_level *out);

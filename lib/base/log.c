@@ -1,15 +1,19 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/count.h"
+#include "base/fd.h"
 #include "base/span.h"
 #include "base/util.h"
 #include "base/wr.h"
@@ -19,6 +23,9 @@
 /* A longer write to /dev/kmsg fails: LOG_LINE_MAX of kernel/printk/printk.c
  * was 1024 less the size of a prefix until Linux 6.5 */
 #define KMSG_MAX	960
+#define TTY_FLAGS	(O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+#define CONSOLE		makedev(5, 1)
+#define OWN_MIN		10
 #define WINDOW_NS	(10 * NS_PER_S)
 
 COUNT(log_lost, "log records lost because the sink was full or failed");
@@ -40,15 +47,49 @@ static struct {
 	enum log_sink sink;
 	enum log_level max;
 	unsigned int left_out;	/* to be said by the next record */
-} sink = { .fd = STDERR_FILENO, .max = LOG_LEVEL_WARN };
+	unsigned int lost;	/* since the last record that got through */
+	bool cut;		/* only a part of a line did */
+	int own;		/* the terminal, opened by us */
+} sink = { .fd = STDERR_FILENO, .max = LOG_LEVEL_WARN, .own = -1 };
 
 void log_init(int fd, const char *program, enum log_sink form,
 	      enum log_level max)
 {
+	log_shared_tty();
 	sink.fd = fd;
+	sink.lost = 0;
+	sink.cut = false;
 	sink.program = program;
 	sink.sink = form;
 	sink.max = max;
+}
+
+int log_own_tty(void)
+{
+	char path[32];
+	struct stat st;
+	int fd, high;
+
+	if (sink.own >= 0 || !isatty(sink.fd))
+		return 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sink.fd);
+	fd = open(path, TTY_FLAGS);
+	if (fd < 0 && !fstat(sink.fd, &st) && st.st_rdev == CONSOLE)
+		fd = open("/dev/console", TTY_FLAGS);
+	if (fd < 0)
+		return -errno;
+	/* The low ones have a meaning to those whom we exec */
+	high = fcntl(fd, F_DUPFD_CLOEXEC, OWN_MIN);
+	if (high < 0)
+		high = -errno;
+	close(fd);
+	sink.own = high;
+	return high < 0 ? high : 0;
+}
+
+void log_shared_tty(void)
+{
+	fd_close(&sink.own);
 }
 
 int log_parse_level(const char *s, enum log_level *out)
@@ -174,7 +215,8 @@ static void put_record(struct wr *w, enum log_level l, struct span msg)
  */
 static void emit(const uint8_t *buf, size_t len)
 {
-	struct pollfd p = { .fd = sink.fd, .events = POLLOUT };
+	int fd = sink.own >= 0 ? sink.own : sink.fd;
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	const struct timespec zero = { 0 };
 	ssize_t n;
 	int saved = errno;
@@ -182,11 +224,16 @@ static void emit(const uint8_t *buf, size_t len)
 	if (ppoll(&p, 1, &zero, NULL) != 1 || !(p.revents & POLLOUT))
 		goto lost;
 	do {
-		n = write(sink.fd, buf, len);
+		n = write(fd, buf, len);
 	} while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)len)
+	if (n >= 0)
+		sink.cut = n < (ssize_t)len;
+	if (n == (ssize_t)len) {
+		sink.lost = 0;
 		goto out;
+	}
 lost:
+	sink.lost++;
 	count_inc(log_lost);
 out:
 	errno = saved;
@@ -213,6 +260,13 @@ static void vlog(enum log_level l, const char *fmt, va_list ap)
 		len = MIN(len + (size_t)n, sizeof(msg) - 1);
 		sink.left_out = 0;
 	}
+	if (sink.lost) {
+		n = snprintf(msg + len, sizeof(msg) - len,
+			     " (%u before this got lost)", sink.lost);
+		len = MIN(len + (size_t)n, sizeof(msg) - 1);
+	}
+	if (sink.cut && sink.sink != LOG_SINK_KMSG)
+		wr_u8(&w, '\n');
 	put_record(&w, l, (struct span){ (const uint8_t *)msg, len });
 	emit(buf, wr_len(&w));
 }

@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -223,6 +224,33 @@ def test_interrupt_from_the_terminal():
 def test_the_last_words_are_not_lost():
     lines = terminal("MSB_EXEC=seq 1 50000", timeout=60)
     assert lines[-3:] == ["49999", "50000", LAST % 0]
+
+
+@pytest.mark.parametrize("flood", ["seq 1 50000", "while :; do echo; done"])
+def test_nobody_reads_the_terminal(flood):
+    """A full terminal holds up who writes to it, and nobody else"""
+    master, slave = pty.openpty()
+    agent = ("$(grep -lz '^--pid1$' /proc/[0-9]*/cmdline 2>/dev/null "
+             "| head -n 1 | cut -d/ -f 3)")
+    begin = time.monotonic()
+    # PID 1 mounts a tmpfs on /tmp
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
+        p = subprocess.Popen(
+            UNSHARE + [f"MSB_EXEC=({flood}) & sleep 1; a={agent}; kill -9 $a; "
+                       f"sleep 1; b={agent}; echo ${{a:-none}} ${{b:-none}} "
+                       f">{d}/agents; exit 3", "MSB_VERBOSE=1",
+                       "MSB_STOP_TIMEOUT=1", str(INIT)],
+            stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+        os.close(slave)
+        try:
+            assert p.wait(timeout=25) == -signal.SIGINT
+            a, b = open(f"{d}/agents").read().split()
+        finally:
+            p.kill()
+            os.close(master)
+    assert a.isdigit() and b.isdigit() and a != b
+    # A second for the leader of the session, two for the last line, and more
+    assert time.monotonic() - begin < 20
 
 
 def test_version_and_help():

@@ -81,6 +81,7 @@ static const char *last(const char *content, int status)
 }
 
 #define LAST	"msb-init: workload exited with status "
+#define SAY	"write_within 2\ndrain 2\n"
 #define K64	"0123456789abcdefABCDEFzZyYxX-0123456789abcdef0123456789abcdef012"
 
 static void test_last(void **state)
@@ -104,8 +105,7 @@ static void test_last(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_string_equal(last(cases[i].content, 42), cases[i].want);
 		assert_string_equal(fake_calls(), cases[i].content ?
-			"write " CONSOLE_KEY_FILE " 600 \ndrain 2\n" :
-			"drain 2\n");
+			"write " CONSOLE_KEY_FILE " 600 \n" SAY : SAY);
 		assert_int_equal(*fake_logged() != '\0', cases[i].said);
 	}
 	/* 64 are fine, with or without a newline; one more is too much */

@@ -412,6 +412,13 @@ int sys_drain(int fd)
 	return call("drain %d", fd);
 }
 
+int sys_write_within(int fd, const char *text)
+{
+	int rc = call("write_within %d", fd);
+
+	return rc ? rc : fd_write_all(fd, text, strlen(text));
+}
+
 void sys_close_from(int first)
 {
 	call("close_from %d", first);

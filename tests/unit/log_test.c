@@ -185,7 +185,8 @@ static void test_full(void **state)
 	while (read(out[0], big, sizeof(big)) > 0)
 		;
 	log_info("back");
-	assert_string_equal(take(), "prog: info: back\n");
+	assert_string_equal(take(),
+			    "prog: info: back (2 before this got lost)\n");
 	log_init(-1, "prog", LOG_SINK_TEXT, LOG_LEVEL_INFO);
 	log_info("nowhere");
 	assert_int_equal(count_get("log_lost"), 3);
@@ -240,6 +241,48 @@ static void test_die(void **state)
 }
 
 int log_test(void);
+/* A terminal that nobody reads: nothing waits, and no line is glued to another */
+static void test_terminal(void **state)
+{
+	int m = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK), s;
+	char big[1000], *p;
+	ssize_t n;
+
+	(void)state;
+	assert_true(m >= 0);
+	assert_int_equal(grantpt(m) | unlockpt(m), 0);
+	s = open(ptsname(m), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	assert_true(s >= 0);
+	memset(big, '\1', sizeof(big) - 1);	/* four bytes each */
+	big[sizeof(big) - 1] = '\0';
+	log_init(s, "prog", LOG_SINK_TEXT, LOG_LEVEL_INFO);
+	assert_int_equal(log_own_tty(), 0);
+	assert_false(fcntl(s, F_GETFL) & O_NONBLOCK);
+	for (int i = 0; count_get("log_lost") < 3; i++) {
+		assert_true(i < 1000);
+		log_info("%s", big);
+		/* Room for a part of a line */
+		if (count_get("log_lost") == 1)
+			assert_int_equal(read(m, got, 1), 1);
+	}
+	while ((n = read(m, got, sizeof(got))) > 0)
+		;
+	log_info("here again");
+	n = read(m, got, sizeof(got) - 1);
+	assert_true(n > 0);
+	got[n] = '\0';
+	p = strstr(got, "prog: info: here again (3 before this got lost)\r\n");
+	assert_non_null(p);
+	assert_true(p == got || p[-1] == '\n');
+	log_info("as ever");
+	n = read(m, got, sizeof(got) - 1);
+	got[n > 0 ? n : 0] = '\0';
+	assert_string_equal(got, "prog: info: as ever\r\n");
+	log_shared_tty();
+	close(s);
+	close(m);
+}
+
 int log_test(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -250,6 +293,7 @@ int log_test(void)
 		T(test_kmsg),
 		T(test_long),
 		T(test_full),
+		T(test_terminal),
 		T(test_ratelimit),
 		T(test_die),
 	};
