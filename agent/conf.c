@@ -20,6 +20,8 @@ enum {
 	CONF_OPT_LINK,
 	CONF_OPT_ONCE,
 	CONF_OPT_DRY_RUN,
+	CONF_OPT_HANDOFF,
+	CONF_OPT_NOTIFY_FD,
 	CONF_OPT_HELP,
 };
 
@@ -28,7 +30,8 @@ static void conf_usage(bool net, FILE *f)
 	fputs(net ? "usage: msb-init net" : "usage: msb-init agent [--once]",
 	      f);
 	fputs(" [--dry-run] [--link SPEC] [--run-dir DIR]\n"
-	      "                      [--log-level error|warn|info|debug]\n"
+	      "                      [--log-level error|warn|info|debug]"
+	      " [--notify-fd N]\n"
 	      "Configures the network that MSB_NET, MSB_NET_IPV4 and"
 	      " MSB_NET_IPV6 ask for", f);
 	fputs(net ? ".\nExit status: 0 as it was asked for; 1 not all of it; 2"
@@ -42,8 +45,27 @@ static void conf_usage(bool net, FILE *f)
 	      " of MSB_LINK\n"
 	      "  --run-dir DIR    for the status file (" REPORT_RUN_DIR ")\n"
 	      "  --log-level L    info if not given\n"
+	      "  --notify-fd N    write a newline there when the network is"
+	      " ready\n"
 	      "  --pid1           PID 1 started this: do not look into /proc"
-	      " for variables\n", f);
+	      " for variables\n"
+	      "  --handoff        PID 1 will be another init: outlive its"
+	      " SIGTERM\n", f);
+}
+
+/** conf_number() - A descriptor on the command line; false after a message */
+static bool conf_number(const char *text, int *fd)
+{
+	uint64_t n;
+
+	if (span_uint(span_str(text), 1 << 20, &n) == 0 &&
+	    fd_cloexec((int)n, true) == 0) {
+		*fd = (int)n;
+		return true;
+	}
+	fprintf(stderr, "msb-init: --notify-fd: not an open descriptor: %s\n",
+		text);
+	return false;
 }
 
 int conf_args(struct conf *c, bool net, int argc, char **argv)
@@ -53,6 +75,8 @@ int conf_args(struct conf *c, bool net, int argc, char **argv)
 		{ "run-dir", required_argument, NULL, CONF_OPT_RUN_DIR },
 		{ "log-level", required_argument, NULL, CONF_OPT_LOG_LEVEL },
 		{ "link", required_argument, NULL, CONF_OPT_LINK },
+		{ "handoff", no_argument, NULL, CONF_OPT_HANDOFF },
+		{ "notify-fd", required_argument, NULL, CONF_OPT_NOTIFY_FD },
 		{ "once", no_argument, NULL, CONF_OPT_ONCE },
 		{ "dry-run", no_argument, NULL, CONF_OPT_DRY_RUN },
 		{ "help", no_argument, NULL, CONF_OPT_HELP },
@@ -61,7 +85,8 @@ int conf_args(struct conf *c, bool net, int argc, char **argv)
 	int o;
 
 	*c = (struct conf){ .root = "", .run_dir = REPORT_RUN_DIR, .once = net,
-			    .level = LOG_LEVEL_INFO, .ready_fd = -1 };
+			    .level = LOG_LEVEL_INFO, .ready_fd = -1,
+			    .notify_fd = -1 };
 	env_init(&c->env);
 	optind = 1;
 	while ((o = getopt_long(argc, argv, "", opts, NULL)) != -1) {
@@ -74,6 +99,13 @@ int conf_args(struct conf *c, bool net, int argc, char **argv)
 			break;
 		case CONF_OPT_DRY_RUN:
 			c->dry = true;
+			break;
+		case CONF_OPT_HANDOFF:
+			c->handoff = true;
+			break;
+		case CONF_OPT_NOTIFY_FD:
+			if (!conf_number(optarg, &c->notify_fd))
+				return -EINVAL;
 			break;
 		case CONF_OPT_RUN_DIR:
 			c->run_dir = optarg;

@@ -13,19 +13,21 @@
  * @pid1:	PID 1 started us, so the environment is complete
  * @once:	Configure, and leave
  * @dry:	Print what would be done, and do nothing
+ * @handoff:	PID 1 will be another init: outlive its SIGTERM, and it
  * @bad_net:	A variable about the interface was refused: it is left alone
  * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed
  * @root:	Prefix of the files that are written; "" except in tests
  * @ready_fd:	Pipe to PID 1; -1 for none
+ * @notify_fd:	Gets a newline when we are ready; -1 for none
  * @token:	Given by PID 1; zero if there is none
  * @probe:	URL to fetch once we are ready; "" for none
  */
 struct conf {
 	struct env env;
-	bool pid1, once, dry, bad_net;
+	bool pid1, once, dry, handoff, bad_net;
 	enum log_level level;
 	const char *link, *root, *run_dir;
-	int ready_fd;
+	int ready_fd, notify_fd;
 	uint8_t token[HELLO_TOKEN_LEN];
 	char probe[CONF_URL_MAX];
 };

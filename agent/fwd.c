@@ -302,6 +302,8 @@ static int fwd_answer(struct framed *framed, const struct hello *in,
 		snprintf(hex + 2 * i, 3, "%02x", in->token[i]);
 	report_tell(f->report, "TOKEN", hex);
 	secure_zero(hex, sizeof(hex));
+	if (f->on_token)
+		f->on_token(f);
 	return 0;
 }
 

@@ -51,9 +51,11 @@ enum fwd_state {
  * @offloads:	Those that are switched on now
  * @conn:	Socket that is being connected; owned while in DIAL
  * @why:	Error that ended the link, or the last attempt
+ * @on_token:	Told when the gateway has given us a token; NULL for nobody
  * @tap_gone:	Somebody deleted the interface, so the loop was stopped
  */
 struct fwd {
+	void (*on_token)(struct fwd *f);
 	struct ev *ev;
 	struct report *report;
 	struct env_link link;

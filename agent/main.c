@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
+#include "agent/beside.h"
 #include "agent/ca.h"
 #include "agent/conf.h"
 #include "agent/dial.h"
@@ -26,6 +27,7 @@
 #include "agent/probe.h"
 #include "agent/report.h"
 #include "agent/resolv.h"
+#include "agent/unmanaged.h"
 #include "base/fd.h"
 #include "link/tap.h"
 #include "proto/ports.h"
@@ -54,6 +56,7 @@ struct agent {
 	bool forwards, monitors, no_device;
 	struct ifmon ifmon;
 	unsigned int ifindex;
+	struct beside beside;
 	struct ev_src sig, probe;
 	pid_t probe_pid;
 	char line[REPORT_VALUE];
@@ -218,6 +221,12 @@ static int agent_link(struct agent *a, struct nl_link *l, int *tap_fd,
 	return rc;
 }
 
+static void agent_token(struct fwd *f)
+{
+	beside_token(&container_of(f, struct agent, fwd)->beside,
+		     f->hello.token);
+}
+
 /**
  * agent_net() - Everything between the variables and a working interface
  *
@@ -250,6 +259,7 @@ static void agent_net(struct agent *a)
 		if (rc)
 			report_fail(r, "cannot forward: %s", strerror(-rc));
 		a->forwards = !rc;
+		a->fwd.on_token = agent_token;
 		fd = -1;
 	}
 	ifup_iface(&a->nl, r, &l, &a->conf.env);
@@ -343,7 +353,8 @@ static int agent_signals(struct agent *a)
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
+	if (!a->conf.handoff)
+		sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	if (sigprocmask(SIG_BLOCK, &set, NULL))
 		return -errno;
@@ -352,6 +363,30 @@ static int agent_signals(struct agent *a)
 		return -errno;
 	a->sig.ready = agent_signal;
 	return ev_add(a->ev, &a->sig, EPOLLIN);
+}
+
+static void agent_unmanaged_failed(void *arg, const char *path, int rc)
+{
+	struct agent *a = arg;
+
+	report_warn(&a->report, "%s: %s", path, strerror(-rc));
+}
+
+/* Only beside another init is there anybody to be kept away */
+static void agent_unmanaged(struct agent *a)
+{
+	struct file_where w = agent_where(a);
+
+	if (a->conf.env.net && !a->conf.bad_net &&
+	    (a->conf.handoff || !a->conf.pid1))
+		unmanaged_write(&a->conf.env, &w, agent_unmanaged_failed, a);
+}
+
+static void agent_saved(struct report *r)
+{
+	struct agent *a = container_of(r, struct agent, report);
+
+	beside_status(&a->beside, r);
 }
 
 static void agent_configure(struct agent *a)
@@ -363,6 +398,7 @@ static void agent_configure(struct agent *a)
 		report_fail(r, "no netlink: %s", strerror(-rc));
 	} else {
 		ifup_lo(&a->nl, r);
+		agent_unmanaged(a);
 		agent_net(a);
 	}
 	agent_files(a);
@@ -379,6 +415,9 @@ static int agent_live(struct agent *a)
 {
 	int rc;
 
+	if (!beside_ready(&a->beside, &a->conf, &a->report,
+			  a->forwards || !a->report.failed))
+		return 1;
 	agent_probe(a);
 	if (a->monitors) {
 		rc = ifmon_start(&a->ifmon, a->ev, &a->nl, &a->report,
@@ -461,11 +500,16 @@ static int agent_start(bool net, int argc, char **argv)
 	conf_env(&a.conf, &a.report);
 	report_open(&a.report, a.conf.run_dir,
 		    a.conf.dry ? -1 : a.conf.ready_fd);
+	rc = beside_start(&a.beside, &a.conf);
+	if (rc >= 0)
+		return rc;
+	a.report.on_save = agent_saved;
 	report_set(&a.report, "PID", "%d", (int)getpid());
 	report_set(&a.report, "MODE", "%s", a.conf.once ? "once" : "agent");
 	report_set(&a.report, "STATE", "%s", "starting");
 	agent_asked(&a);
 	rc = agent_run(&a);
+	beside_stop(&a.beside);
 	fd_close(&a.report.ready_fd);
 	secure_zero(a.conf.token, sizeof(a.conf.token));
 	return rc;

@@ -176,6 +176,8 @@ void report_save(struct report *r)
 		complained = true;
 		log_warn("cannot write %s: %s", path, strerror(-rc));
 	}
+	if (r->on_save)
+		r->on_save(r);
 }
 
 void report_tell(struct report *r, const char *key, const char *value)

@@ -21,8 +21,18 @@
 #define REPORT_RUN_DIR	"/run/msb"
 #define REPORT_FILE	"status"
 
+struct report;
+
+/** report_fn - Told when the status file is written */
+typedef void (*report_fn)(struct report *r);
+
+/**
+ * struct report - All that is said
+ * @on_save:	NULL for nobody
+ */
 struct report {
 	const char *run_dir;
+	report_fn on_save;
 	int ready_fd;
 	bool dirty, failed, told, told_ready;
 	unsigned int n, errors, warnings;
