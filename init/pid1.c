@@ -97,15 +97,17 @@ static void pipe_ready(struct ev_src *src, uint32_t events)
 		pipe_close(p);
 }
 
-/** act_agent() - Start the agent, the first time or again */
-static enum pid1_event act_agent(struct pid1 *p)
+enum pid1_event pid1_act_agent(struct pid1 *p)
 {
+	const struct spawn_agent a = { .watch = &p->watch, .env = p->env,
+				       .self = p->self,
+				       .handoff = p->hand_over };
 	int fd, rc;
 	pid_t pid;
 
 	watch_begin(&p->watch);
 	p->agent_since_ns = sys_boottime();
-	pid = spawn_agent(&p->watch, p->env, p->self, &fd);
+	pid = spawn_agent(&a, &fd);
 	if (pid < 0) {
 		log_err("agent: cannot be started: %s", strerror(-pid));
 		return PID1_EV_AGENT_EXIT;
@@ -151,9 +153,13 @@ static enum pid1_event act_net(struct pid1 *p)
 	enum pid1_event e;
 
 	pid1_arm(p, &p->stage, p->ready_ms);
-	e = act_agent(p);
-	/* While the agent is at work: the kernel takes its time for this */
-	p->become.cgroup = cgroup_setup(pid1_env(p->env, CGROUP_VAR));
+	e = pid1_act_agent(p);
+	/*
+	 * While the agent is at work: the kernel takes its time for this.
+	 * Another init makes its own control groups
+	 */
+	p->become.cgroup = !p->hand_over &&
+			   cgroup_setup(pid1_env(p->env, CGROUP_VAR));
 	return e;
 }
 
@@ -275,7 +281,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(NET, FAILED, READY, act_failed)				\
 	X(NET, TIMEOUT, READY, act_late)				\
 	X(NET, AGENT_EXIT, NET, act_backoff)				\
-	X(NET, AGENT_RETRY, NET, act_agent)				\
+	X(NET, AGENT_RETRY, NET, pid1_act_agent)			\
 	X(NET, WORK_EXIT, NET, act_none)				\
 	X(NET, WORK_OVER, NET, act_none)				\
 	X(NET, SIGNAL, STOP, act_stop_all)				\
@@ -286,7 +292,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(READY, FAILED, READY, act_note_failed)			\
 	X(READY, TIMEOUT, READY, pid1_act_work)				\
 	X(READY, AGENT_EXIT, READY, act_backoff)			\
-	X(READY, AGENT_RETRY, READY, act_agent)				\
+	X(READY, AGENT_RETRY, READY, pid1_act_agent)			\
 	X(READY, WORK_EXIT, READY, pid1_act_work_end)			\
 	X(READY, WORK_OVER, STOP, act_stop_all)				\
 	X(READY, SIGNAL, STOP, act_stop_all)				\
@@ -297,7 +303,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(RUN, FAILED, RUN, act_note_failed)				\
 	X(RUN, TIMEOUT, RUN, act_none)					\
 	X(RUN, AGENT_EXIT, RUN, act_backoff)				\
-	X(RUN, AGENT_RETRY, RUN, act_agent)				\
+	X(RUN, AGENT_RETRY, RUN, pid1_act_agent)			\
 	X(RUN, WORK_EXIT, READY, pid1_act_work_end)			\
 	X(RUN, WORK_OVER, RUN, act_none)				\
 	X(RUN, SIGNAL, STOP, act_stop)					\

@@ -8,6 +8,7 @@
 #include "base/ev.h"
 #include "base/timer.h"
 #include "init/become.h"
+#include "init/handoff.h"
 #include "init/restart.h"
 #include "init/shutdown.h"
 #include "init/watch.h"
@@ -33,8 +34,9 @@
  *
  * A signal leads to STOP from anywhere, and so does the workload's end, unless
  * MSB_RESTART says otherwise.
- * Nothing leads out of the program: PID 1 must not exit, so what fails is
- * reported, and then left out or tried again.
+ * Nothing leads out of the program, but that READY may give it to another init:
+ * PID 1 must not exit, so what fails is reported, and then left out or tried
+ * again.
  *
  * An event finds one cell: the next state, and what to do there.  Doing may
  * bring about the next event, which it returns.
@@ -80,6 +82,7 @@ enum pid1_stamp {
 	PID1_STAMP_MODULES,
 	PID1_STAMP_AGENT,
 	PID1_STAMP_READY,
+	PID1_STAMP_HANDOFF,
 	PID1_STAMP_WORKLOAD,
 	PID1_STAMP_NUM,
 };
@@ -103,6 +106,7 @@ enum pid1_stamp {
  *		lived
  * @work_delay_ms: Pause before its last restart; 0 if none was needed yet
  * @become:	Who it runs as
+ * @hand_over:	Another init is to be PID 1, and this was not tried yet
  * @work_code:	What reap_code() said of it, -1 while that is unknown
  */
 struct pid1 {
@@ -124,6 +128,8 @@ struct pid1 {
 	uint32_t work_delay_ms;
 	enum restart restart;
 	struct become become;
+	bool hand_over;
+	struct handoff handoff;
 	int work_code;
 	enum pid1_phase phase;
 	struct workload workload;

@@ -14,6 +14,9 @@ void pid1_stamp(struct pid1 *p, enum pid1_stamp s);
 /** pid1_arm() - Let a timer fire in @ms from now */
 void pid1_arm(struct pid1 *p, struct timer *t, uint64_t ms);
 
+/** pid1_act_agent() - Start the agent, the first time or again */
+enum pid1_event pid1_act_agent(struct pid1 *p);
+
 /** pid1_act_mount() - All of MOUNT: what blocks, because nobody waits yet */
 enum pid1_event pid1_act_mount(struct pid1 *p);
 

@@ -157,5 +157,6 @@ enum pid1_event pid1_act_mount(struct pid1 *p)
 	mount_volumes(p);
 	check_end(p);
 	rlimits_read(pid1_env(p->env, RLIMITS_VAR), &p->become.limits);
+	p->hand_over = handoff_read(&p->handoff, p->env) > 0;
 	return PID1_EV_DONE;
 }

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "init/cgroup.h"
 #include "init/pid1.h"
 #include "init/pid1_act.h"
+#include "init/profile.h"
 #include "init/spawn.h"
 #include "init/sys.h"
 #include "init/userspec.h"
@@ -16,7 +18,8 @@
 static const char *const stamp_names[] = {
 	[PID1_STAMP_MAIN] = "MAIN", [PID1_STAMP_MOUNTS] = "MOUNTS",
 	[PID1_STAMP_MODULES] = "MODULES", [PID1_STAMP_AGENT] = "AGENT",
-	[PID1_STAMP_READY] = "READY", [PID1_STAMP_WORKLOAD] = "WORKLOAD",
+	[PID1_STAMP_READY] = "READY", [PID1_STAMP_HANDOFF] = "HANDOFF",
+	[PID1_STAMP_WORKLOAD] = "WORKLOAD",
 };
 static_assert(ARRAY_SIZE(stamp_names) == PID1_STAMP_NUM, "name every stamp");
 
@@ -69,10 +72,40 @@ static enum pid1_event start(struct pid1 *p)
 	return PID1_EV_DONE;
 }
 
+/**
+ * hand_over() - Let another init be PID 1; returns only if that fails
+ *
+ * Its limits are for all that it starts.  Who the workload would have been is
+ * nothing that an init could be.
+ */
+static void hand_over(struct pid1 *p)
+{
+	if (pid1_env(p->env, USERSPEC_VAR) || p->become.restricted)
+		log_warn("handoff: " USERSPEC_VAR " and " PROFILE_VAR " do not "
+			 "hold for services of another init");
+	if (!p->agent)
+		pid1_act_agent(p);
+	pid1_stamp(p, PID1_STAMP_HANDOFF);
+	tell_boot(p);
+	spawn_env_init(&p->work_env, p->env);
+	workload_env(&p->work_env, &p->watch);
+	handoff_env(&p->handoff, &p->work_env);
+	handoff_services(&p->work_env);
+	rlimits_apply(&p->become.limits);
+	handoff_exec(&p->handoff, &p->work_env);
+	p->hand_over = false;
+	/* It and its keeper heed no SIGTERM; the next one will */
+	if (p->agent)
+		sys_kill(-p->agent, SIGKILL);
+	p->become.cgroup = cgroup_setup(pid1_env(p->env, CGROUP_VAR));
+}
+
 enum pid1_event pid1_act_work(struct pid1 *p)
 {
 	struct workload *w = &p->workload;
 
+	if (p->hand_over)
+		hand_over(p);
 	if (p->stamp[PID1_STAMP_WORKLOAD])
 		return start(p);	/* once more */
 	workload_select(w, span_str(p->cmdline), p->argc, p->argv,

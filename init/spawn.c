@@ -30,9 +30,10 @@ void spawn_env_init(struct spawn_env *e, char *const *base)
 		log_warn("spawn: more than %d variables", SPAWN_ENV_MAX);
 }
 
-static size_t env_slot(const struct spawn_env *e, const char *name)
+/** env_slot() - Index of a variable; @e->n if it is not there */
+static size_t env_slot(const struct spawn_env *e, const char *name, size_t len)
 {
-	size_t len = strlen(name), i;
+	size_t i;
 
 	for (i = 0; i < e->n; i++)
 		if (strncmp(e->v[i], name, len) == 0 && e->v[i][len] == '=')
@@ -42,7 +43,7 @@ static size_t env_slot(const struct spawn_env *e, const char *name)
 
 const char *spawn_env_get(const struct spawn_env *e, const char *name)
 {
-	size_t i = env_slot(e, name);
+	size_t i = env_slot(e, name, strlen(name));
 
 	return i < e->n ? e->v[i] + strlen(name) + 1 : NULL;
 }
@@ -50,7 +51,8 @@ const char *spawn_env_get(const struct spawn_env *e, const char *name)
 int spawn_env_set(struct spawn_env *e, const char *name, const char *value,
 		  bool keep)
 {
-	size_t i = env_slot(e, name), left = sizeof(e->text) - e->used;
+	size_t i = env_slot(e, name, strlen(name));
+	size_t left = sizeof(e->text) - e->used;
 	char *p = e->text + e->used;
 	int n;
 
@@ -63,6 +65,20 @@ int spawn_env_set(struct spawn_env *e, const char *name, const char *value,
 	}
 	e->used += (size_t)n + 1;
 	e->v[i] = p;
+	if (i == e->n)
+		e->v[++e->n] = NULL;
+	return 0;
+}
+
+int spawn_env_put(struct spawn_env *e, char *word)
+{
+	size_t i = env_slot(e, word, strcspn(word, "="));
+
+	if (i == SPAWN_ENV_MAX) {
+		log_warn("spawn: more than %d variables", SPAWN_ENV_MAX);
+		return -ENOSPC;
+	}
+	e->v[i] = word;
 	if (i == e->n)
 		e->v[++e->n] = NULL;
 	return 0;
@@ -165,8 +181,7 @@ int spawn_interp(const void *head, size_t len, char *buf, size_t size)
 	return -ENOENT;
 }
 
-/** exec_failed() - Say what is missing; returns an exit status */
-static int exec_failed(const char *path, int rc)
+int spawn_failed(const char *path, int rc)
 {
 	char head[HEAD_MAX], interp[PATH_MAX];
 	struct stat st;
@@ -207,8 +222,8 @@ int spawn_exec(char *const *argv, char *const *env)
 	sys_sigreset();
 	rc = spawn_find(argv[0], env_path(env), path, sizeof(path));
 	if (rc < 0)
-		return exec_failed(argv[0], rc);
-	return exec_failed(path, sys_execve(path, argv, env));
+		return spawn_failed(argv[0], rc);
+	return spawn_failed(path, sys_execve(path, argv, env));
 }
 
 /** forward() - Pass SIGTERM on if the workload has moved to another group */
@@ -270,11 +285,14 @@ pid_t spawn_workload(const struct spawn_job *job)
 }
 
 /** agent_child() - The part in the child; returns an exit status */
-static int agent_child(char *const *env, const char *self, int ready,
-		       int token)
+static int agent_child(const struct spawn_agent *a, char *const *env,
+		       int ready, int token)
 {
-	static char name[] = "msb-init", verb[] = "agent", flag[] = "--pid1";
-	static char *const argv[] = { name, verb, flag, NULL };
+	/* systemd spares at its end what begins with '@' */
+	static char name[] = "msb-init", spared[] = "@msb-init";
+	static char verb[] = "agent", flag[] = "--pid1", more[] = "--handoff";
+	char *const argv[] = { a->handoff ? spared : name, verb, flag,
+			       a->handoff ? more : NULL, NULL };
 	int null = sys_open("/dev/null", O_RDONLY);
 	int rc;
 
@@ -293,9 +311,9 @@ static int agent_child(char *const *env, const char *self, int ready,
 	sys_close_from(token >= 0 ? SPAWN_TOKEN_FD + 1 : SPAWN_READY_FD + 1);
 	sys_sigreset();
 	rc = sys_execve("/proc/self/exe", argv, env);
-	if (rc < 0 && self)
-		rc = sys_execve(self, argv, env);
-	return exec_failed(self ? self : "/proc/self/exe", rc);
+	if (rc < 0 && a->self)
+		rc = sys_execve(a->self, argv, env);
+	return spawn_failed(a->self ? a->self : "/proc/self/exe", rc);
 }
 
 /**
@@ -342,8 +360,7 @@ static int agent_env(struct spawn_env *e, char *const *env, bool token)
 	return spawn_env_set(e, "MSB_TOKEN_FD", num, false);
 }
 
-pid_t spawn_agent(const struct watch *w, char *const *env, const char *self,
-		  int *ready)
+pid_t spawn_agent(const struct spawn_agent *a, int *ready)
 {
 	static struct spawn_env e;
 	int p[2], token = -1;
@@ -351,16 +368,16 @@ pid_t spawn_agent(const struct watch *w, char *const *env, const char *self,
 
 	if (pid < 0)
 		return pid;
-	pid = agent_env(&e, env, w->has_token);
+	pid = agent_env(&e, a->env, a->watch->has_token);
 	if (pid == 0)
-		pid = token_pipe(w, &token);
+		pid = token_pipe(a->watch, &token);
 	if (pid == 0)
 		pid = fd_nonblock(p[0]);
 	if (pid < 0)
 		goto out;
 	pid = sys_fork();
 	if (pid == 0)
-		sys_exit(agent_child(e.v, self, p[1], token));
+		sys_exit(agent_child(a, e.v, p[1], token));
 	if (pid > 0) {
 		*ready = p[0];
 		p[0] = -1;

@@ -55,6 +55,14 @@ const char *spawn_env_get(const struct spawn_env *e, const char *name);
 int spawn_env_set(struct spawn_env *e, const char *name, const char *value,
 		  bool keep);
 
+/**
+ * spawn_env_put() - Put a variable in, in place of one of the same name
+ * @word:	NAME=VALUE; borrowed as long as @e lives
+ *
+ * Return: 0; -ENOSPC, reported
+ */
+int spawn_env_put(struct spawn_env *e, char *word);
+
 /** spawn_executable() - Whether @path is a file with an execute bit */
 bool spawn_executable(const char *path);
 
@@ -88,6 +96,14 @@ int spawn_interp(const void *head, size_t len, char *buf, size_t size);
 int spawn_exec(char *const *argv, char *const *env);
 
 /**
+ * spawn_failed() - Say why a program could not be executed
+ * @rc:		What execve() said
+ *
+ * Return: exit status for the child, as of spawn_exec()
+ */
+int spawn_failed(const char *path, int rc);
+
+/**
  * struct spawn_job - A workload
  * @argv:	NULL-terminated, at least one word
  * @env:	Changed in the child only
@@ -119,15 +135,25 @@ pid_t spawn_workload(const struct spawn_job *job);
 int spawn_workload_child(const struct spawn_job *job);
 
 /**
+ * struct spawn_agent - How the agent is started
+ * @watch:	Its token, if there is one, is handed over through a pipe
+ * @env:	MSB_READY_FD and MSB_TOKEN_FD are added for the child
+ * @self:	Path of this program if /proc/self/exe is not there, or NULL
+ * @handoff:	It will live beside another init
+ */
+struct spawn_agent {
+	const struct watch *watch;
+	char *const *env;
+	const char *self;
+	bool handoff;
+};
+
+/**
  * spawn_agent() - Start this program as the agent
- * @w:		Its token, if there is one, is handed over through a pipe
- * @env:	Borrowed; MSB_READY_FD and MSB_TOKEN_FD are added for the child
- * @self:	Path of this program if /proc/self/exe is not there
  * @ready:	Set to the non-blocking pipe to be read; owned by the caller
  *
  * Return: pid; -errno
  */
-pid_t spawn_agent(const struct watch *w, char *const *env, const char *self,
-		  int *ready);
+pid_t spawn_agent(const struct spawn_agent *a, int *ready);
 
 #endif /* INIT_SPAWN_H */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/module.h>
 #include <signal.h>
@@ -87,6 +88,23 @@ int sys_symlink(const char *target, const char *path)
 int sys_stat(const char *path, struct stat *st)
 {
 	return result(stat(path, st));
+}
+
+bool sys_self(const char *path)
+{
+	static const char name[] = "/msb-init";
+	char real[PATH_MAX];
+	struct stat self, st;
+	size_t n;
+
+	if (stat("/proc/self/exe", &self) == 0 && stat(path, &st) == 0 &&
+	    self.st_dev == st.st_dev && self.st_ino == st.st_ino)
+		return true;
+	if (!realpath(path, real))
+		return false;
+	n = strlen(real);
+	return n >= sizeof(name) - 1 &&
+	       strcmp(real + n - (sizeof(name) - 1), name) == 0;
 }
 
 int sys_fstype(const char *path, unsigned long *magic)

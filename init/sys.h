@@ -43,6 +43,12 @@ int sys_symlink(const char *target, const char *path);
 /** sys_stat() - stat(2), following symbolic links */
 int sys_stat(const char *path, struct stat *st);
 
+/**
+ * sys_self() - Whether @path, links followed, is this program or another file
+ *		of its name
+ */
+bool sys_self(const char *path);
+
 /** sys_fstype() - f_type of statfs(2) */
 int sys_fstype(const char *path, unsigned long *magic);
 

@@ -93,6 +93,15 @@ void workload_select(struct workload *w, struct span cmdline, int argc,
 	}
 }
 
+const char *workload_ca_var(unsigned int i)
+{
+	size_t n = ARRAY_SIZE(bundle_vars);
+
+	if (i < n)
+		return bundle_vars[i];
+	return i - n < ARRAY_SIZE(extra_vars) ? extra_vars[i - n] : NULL;
+}
+
 void workload_env(struct spawn_env *e, const struct watch *agent)
 {
 	const char *home = spawn_env_get(e, "HOME");

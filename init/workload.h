@@ -54,4 +54,7 @@ void workload_select(struct workload *w, struct span cmdline, int argc,
  */
 void workload_env(struct spawn_env *e, const struct watch *agent);
 
+/** workload_ca_var() - Name of such a variable, by index; NULL at the end */
+const char *workload_ca_var(unsigned int i);
+
 #endif /* INIT_WORKLOAD_H */

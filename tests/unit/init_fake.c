@@ -38,6 +38,7 @@ static struct {
 	int signals[SIGNALS];
 	size_t nfiles, nfails, nchildren, child, nsignals, sig;
 	pid_t fork_pid;
+	const char *self;
 	bool contained;
 	unsigned int open, console;
 	uint64_t now_ns;
@@ -78,6 +79,11 @@ void fake_readonly(const char *path)
 {
 	fake_dir(path, 0);
 	fake.files[fake.nfiles - 1].readonly = true;
+}
+
+void fake_self(const char *path)
+{
+	fake.self = path;
 }
 
 void fake_fail(const char *line, int rc)
@@ -257,6 +263,11 @@ int sys_stat(const char *path, struct stat *st)
 	st->st_mode = fake.files[i].mode;
 	st->st_dev = fake.files[i].dev;
 	return 0;
+}
+
+bool sys_self(const char *path)
+{
+	return fake.self && strcmp(path, fake.self) == 0;
 }
 
 int sys_fstype(const char *path, unsigned long *magic)

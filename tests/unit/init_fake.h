@@ -29,6 +29,9 @@ void fake_dir(const char *path, unsigned long magic);
 /** fake_readonly() - Put a directory on a read-only file system there */
 void fake_readonly(const char *path);
 
+/** fake_self() - Let @path be this program */
+void fake_self(const char *path);
+
 /** fake_fail() - Let calls whose line begins with @line fail with @rc */
 void fake_fail(const char *line, int rc);
 

@@ -54,6 +54,24 @@ static void test_env(void **state)
 	assert_int_equal(spawn_env_set(&e, "D", "1", true), -ENOSPC);
 }
 
+static void test_env_put(void **state)
+{
+	static struct spawn_env e;
+	char a[] = "A=1", ab[] = "AB=2", a3[] = "A=3", c[] = "C=";
+	char bare[] = "B", *base[] = { a, ab, NULL };
+
+	(void)state;
+	spawn_env_init(&e, base);
+	assert_int_equal(spawn_env_put(&e, a3), 0);
+	assert_int_equal(spawn_env_put(&e, c), 0);
+	assert_int_equal(spawn_env_put(&e, bare), 0);
+	assert_ptr_equal(e.v[0], a3);
+	assert_ptr_equal(e.v[1], ab);
+	assert_ptr_equal(e.v[2], c);
+	assert_ptr_equal(e.v[3], bare);
+	assert_null(e.v[4]);
+}
+
 static void test_find(void **state)
 {
 	static const struct {
@@ -308,10 +326,11 @@ static void test_workload_forward(void **state)
 static void test_agent(void **state)
 {
 	struct watch w = { .len = 0 };
+	struct spawn_agent a = { .watch = &w, .env = env_a, .self = "/i" };
 	int fd = -1;
 
 	(void)state;
-	assert_int_equal(spawn_agent(&w, env_a, "/i", &fd), 1000);
+	assert_int_equal(spawn_agent(&a, &fd), 1000);
 	assert_true(fd >= 0);
 	assert_string_equal(fake_calls(), "pipe\nfork\n");
 	assert_int_equal(read(fd, &w, 1), 0);	/* the child's end is shut */
@@ -322,7 +341,7 @@ static void test_agent(void **state)
 	w.has_token = true;
 	fake_fork(0);
 	fd = -1;
-	spawn_agent(&w, env_a, "/i", &fd);
+	spawn_agent(&a, &fd);
 	assert_int_equal(fd, -1);
 	assert_string_equal(fake_calls(), "pipe\npipe\nfork\n"
 		"open /dev/null\nsetsid\n"
@@ -333,8 +352,15 @@ static void test_agent(void **state)
 
 	/* Without one */
 	w.has_token = false;
-	spawn_agent(&w, env_a, NULL, &fd);
+	a.self = NULL;
+	spawn_agent(&a, &fd);
 	assert_non_null(strstr(fake_calls(), "dup2 3\nclose_from 4\n"));
+
+	/* For another init */
+	a.handoff = true;
+	spawn_agent(&a, &fd);
+	assert_non_null(strstr(fake_calls(), "exec /proc/self/exe "
+			       "[@msb-init] [agent] [--pid1] [--handoff]\n"));
 }
 
 static int open_fds(void)
@@ -353,6 +379,7 @@ static void test_agent_fails(void **state)
 		int rc;
 	} cases[] = { { "pipe", -EMFILE }, { "fork", -EAGAIN } };
 	struct watch w = { .has_token = true };
+	struct spawn_agent a = { .watch = &w, .env = env_a, .self = "/i" };
 	int before, fd = -1;
 
 	(void)state;
@@ -360,7 +387,7 @@ static void test_agent_fails(void **state)
 		fake_reset();
 		fake_fail(cases[i].line, cases[i].rc);
 		before = open_fds();
-		assert_int_equal(spawn_agent(&w, env_a, "/i", &fd),
+		assert_int_equal(spawn_agent(&a, &fd),
 				 cases[i].rc);
 		assert_int_equal(open_fds(), before);
 		assert_int_equal(fd, -1);
@@ -371,7 +398,7 @@ int init_spawn_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
-		T(test_env), T(test_find), T(test_interp), T(test_exec_fails),
+		T(test_env), T(test_env_put), T(test_find), T(test_interp), T(test_exec_fails),
 		T(test_workload_plain), T(test_workload_leader),
 		T(test_workload_nobody), T(test_workload_forward),
 		T(test_agent), T(test_agent_fails),
