@@ -300,6 +300,8 @@ static bool conf_from(struct conf *c, const struct conf_src *s,
 		}
 		conf_set(c, r, name, value);
 	}
+	if (!s->get(s, "MSB_VERBOSE", value, sizeof(value)))
+		c->verbose = !strcmp(value, "1");
 	rc = s->get(s, "MSB_NET_PROBE", value, sizeof(value));
 	if (!rc)
 		(void)span_copy(span_trim(span_str(value)), c->probe,

@@ -14,6 +14,7 @@
  * @once:	Configure, and leave
  * @dry:	Print what would be done, and do nothing
  * @handoff:	PID 1 will be another init: outlive its SIGTERM, and it
+ * @verbose:	Say when each stage was reached
  * @bad_net:	A variable about the interface was refused: it is left alone
  * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed
  * @root:	Prefix of the files that are written; "" except in tests
@@ -24,7 +25,7 @@
  */
 struct conf {
 	struct env env;
-	bool pid1, once, dry, handoff, bad_net;
+	bool pid1, once, dry, verbose, handoff, bad_net;
 	enum log_level level;
 	const char *link, *root, *run_dir;
 	int ready_fd, notify_fd;

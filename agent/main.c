@@ -389,6 +389,20 @@ static void agent_saved(struct report *r)
 	beside_status(&a->beside, r);
 }
 
+/* As PID 1 does with its own */
+static void agent_stages(const struct report *r)
+{
+	static const char *const keys[] = { "T_START", "T_LINK", "T_ETH0",
+					    "CPU" };
+	char text[128];
+	struct wr w = wr_init(text, sizeof(text));
+
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (report_get(r, keys[i])[0])
+			wr_fmt(&w, " %s=%s", keys[i], report_get(r, keys[i]));
+	log_info("boot (ns):%.*s", (int)wr_len(&w), text);
+}
+
 static void agent_configure(struct agent *a)
 {
 	struct report *r = &a->report;
@@ -407,6 +421,8 @@ static void agent_configure(struct agent *a)
 		report_time(r, "T_ETH0");
 	report_set(r, "STATE", "%s", r->failed ? "failed" : "ready");
 	report_cpu(r, "CPU");
+	if (a->conf.verbose && !a->conf.dry)
+		agent_stages(r);
 	report_save(r);
 	report_ready(r);
 }

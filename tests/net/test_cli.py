@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
@@ -49,6 +50,27 @@ def test_net_makes_a_tap_that_an_agent_takes_over(guest, peer):
     peer.accept().hello()
     agent.up()
     assert state(guest) == before
+
+
+def test_net_reads_the_kernel_command_line(guest):
+    """An initramfs hook has nothing in its environment"""
+    nic(guest)
+    line = " ".join(f"{k}={v}" for k, v in NIC.items())
+    guest.write("/run/cmdline", f"quiet {line} -- MSB_NET=x\n")
+    guest.sh("mount --bind /run/cmdline /proc/cmdline")
+    assert cli(guest, "net")[0] == 0
+    assert "inet 100.96.0.6/30" in state(guest)
+    assert checks(guest)["hostname"]["asked"] == "w1"
+
+
+def test_stage_times(guest):
+    nic(guest)
+    log = cli(guest, "net", env=NIC | {"MSB_VERBOSE": "1"})[2]
+    m = re.fullmatch(r"msb-init: info: boot \(ns\): T_START=(\d+) "
+                     r"T_LINK=(\d+) T_ETH0=(\d+) CPU=(\d+)\n", log)
+    times = [int(x) for x in m.groups()[:3]]
+    assert times == sorted(times) and 0 < int(m[4])
+    assert not cli(guest, "net", env=NIC)[2]
 
 
 @pytest.mark.parametrize("env, want, says", [
@@ -137,6 +159,9 @@ def requests(log):
     (NIC, "nic; ip link set lo up; mkdir -p /run/msb; "
           "ln -s ../run/none/resolv.conf /etc/resolv.conf"),
     ({**TAP, "MSB_NET_IPV4": "addr=10.0.0.2/32,gw=10.9.9.9"}, ""),
+    # What a new interface begins with is not always the kernel's own choice
+    (TAP, "echo 0 >/proc/sys/net/ipv6/conf/default/accept_ra; "
+          "echo 1 >/proc/sys/net/ipv4/conf/default/arp_ignore"),
     ({}, ""),
 ])
 def test_dry_run_is_what_is_done(guest, env, before):

@@ -115,6 +115,8 @@ def test_times(guest):
                f"{s['T_ETH0'] - s['T_START']:.1f} ms")
     vm.measure("agent start to connected (emulated)",
                f"{s['T_CONNECTED'] - s['T_START']:.1f} ms")
+    for what in ("MAIN", "T_START"):
+        assert re.search(rf"info: boot \(ns\): {what}=\d.* CPU=\d", guest.log())
     cpu = int(guest.step("status").keys()["CPU"]) / 1e6
     vm.measure("CPU of PID 1 until the workload, and of the agent until it is "
                "ready (emulated)", f"{boot['CPU']:.1f} ms, {cpu:.1f} ms")
