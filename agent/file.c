@@ -102,7 +102,7 @@ static bool file_same(const char *path, struct span data)
 
 static int file_mkdir(const char *dir)
 {
-	if (!access(dir, F_OK) || !plan_do("mkdir %s, mode 0755", dir))
+	if (!access(dir, F_OK) || !plan_mkdir(dir))
 		return 0;
 	if (mkdir(dir, 0755))
 		return errno == EEXIST ? 0 : -errno;

@@ -10,6 +10,7 @@
 #include "base/util.h"
 
 #define PLAN_LINE	512
+#define PLAN_DIRS	2048
 #define PLAN_DEVS	4	/* lo, and the interface of MSB_NET */
 #define PLAN_MADE	INT_MAX	/* index; the kernel counts from 1 */
 
@@ -26,11 +27,14 @@ struct plan_dev {
 	short flags;
 };
 
+/* @dirs: paths one after the other, each with its NUL */
 static struct {
 	bool dry;
 	int fd;
 	unsigned int count, ndevs;
 	struct plan_dev devs[PLAN_DEVS];
+	char dirs[PLAN_DIRS];
+	size_t dirs_len;
 } plan;
 
 void plan_begin(int fd)
@@ -76,6 +80,20 @@ bool plan_do(const char *fmt, ...)
 	line[n] = '\n';
 	(void)fd_write_all(plan.fd, line, (size_t)n + 1);
 	return false;
+}
+
+bool plan_mkdir(const char *path)
+{
+	size_t len = strlen(path) + 1;
+
+	for (size_t i = 0; i < plan.dirs_len; i += strlen(plan.dirs + i) + 1)
+		if (!strcmp(plan.dirs + i, path))
+			return false;
+	if (plan.dry && len <= sizeof(plan.dirs) - plan.dirs_len) {
+		memcpy(plan.dirs + plan.dirs_len, path, len);
+		plan.dirs_len += len;
+	}
+	return plan_do("mkdir %s, mode 0755", path);
 }
 
 static struct plan_dev *plan_find(const char *ifname)

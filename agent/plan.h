@@ -18,7 +18,8 @@
  * What a dry run asks the kernel has still the old answer.  The few answers
  * that matter later are therefore kept here, for each interface: that it would
  * have been made, how it is called, its flags, and that it has been down, which
- * costs it its routes and its IPv6 addresses.
+ * costs it its routes and its IPv6 addresses; and which directories would be
+ * there.
  */
 
 /**
@@ -43,6 +44,9 @@ unsigned int plan_count(void);
  * Return: whether to send it
  */
 bool plan_do(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** plan_mkdir() - As plan_do(), for a directory: a dry run names it once */
+bool plan_mkdir(const char *path);
 
 /** plan_make() - In a dry run: an interface would be made; its made-up index */
 unsigned int plan_make(const char *ifname);

@@ -178,6 +178,33 @@ static void test_long(void **state)
 	close(fd);
 }
 
+/* A directory is made once, and not at all in a dry run */
+static void test_mkdir(void **state)
+{
+	int fd = memfd_create("plan", MFD_CLOEXEC);
+	char path[400];
+
+	(void)state;
+	said(-1);
+	plan_begin(fd);
+	assert_false(plan_mkdir("/a"));
+	assert_false(plan_mkdir("/a/b"));
+	assert_false(plan_mkdir("/a"));
+	assert_false(plan_mkdir("/a/b"));
+	assert_string_equal(said(fd), "mkdir /a, mode 0755\n"
+			    "mkdir /a/b, mode 0755\n");
+	assert_int_equal(plan_count(), 2);
+	for (int i = 0; i < 9; i++) {	/* more than is remembered */
+		memset(path, 'a' + i, sizeof(path) - 1);
+		path[sizeof(path) - 1] = '\0';
+		assert_false(plan_mkdir(path));
+	}
+	plan_end();
+	assert_true(plan_mkdir("/a"));
+	assert_true(plan_mkdir("/a"));
+	close(fd);
+}
+
 /* More interfaces than there is room for are not remembered */
 static void test_full(void **state)
 {
@@ -279,6 +306,7 @@ int agent_plan_test(void)
 		cmocka_unit_test(test_route_words),
 		cmocka_unit_test(test_dry),
 		cmocka_unit_test(test_long),
+		cmocka_unit_test(test_mkdir),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_asked),
