@@ -35,6 +35,7 @@
  * @logs:	Our end of the log pipe
  * @served:	A packet process has been ready once: from then on its death is
  *		answered with a new one; before, it is our own failure
+ * @log_last:	Last byte of its log
  */
 struct monitor {
 	const struct monitor_cfg *cfg;
@@ -46,6 +47,7 @@ struct monitor {
 	uint8_t token[MON_TOKEN_LEN];
 	bool has_token, ready, moved, served, stopping;
 	int status;
+	unsigned char log_last;
 };
 
 /* ---- the child's side of fork() ------------------------------------------- */
@@ -222,6 +224,22 @@ static bool log_room(void)
 	return poll(&p, 1, 0) != 0;
 }
 
+/*
+ * It writes no control characters, unless somebody has taken it over: they would
+ * drive the terminal of whoever reads the log.
+ */
+static void defuse(struct monitor *m, char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		const unsigned char c = (unsigned char)text[i];
+
+		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ||
+		    (m->log_last == 0xc2 && c >= 0x80 && c < 0xa0))
+			text[i] = '?';
+		m->log_last = c;
+	}
+}
+
 /**
  * copy_logs() - Hand on what the packet process has logged
  *
@@ -243,6 +261,7 @@ static void copy_logs(struct monitor *m)
 		n = read(m->logs.fd, buf, sizeof(buf));
 		if (n <= 0)
 			break;
+		defuse(m, buf, (size_t)n);
 		/* If this fails, nobody ever reads our log */
 		fd_write_all(STDERR_FILENO, buf, (size_t)n);
 	}

@@ -9,19 +9,20 @@ import struct
 
 import pytest
 
-from lab import GW4, LIBC
+from lab import GW4, LIBC, until
 
 CONF, TOKEN, DNS, STOP, READY, MOVED = range(1, 7)
 
 
-def stolen(lab):
-    """The packet process's end of the socket to the monitor."""
+def stolen(lab, which):
+    """A descriptor of the packet process: 0 leads to the monitor, 2 to its log.
+    """
     os.kill(lab.gw.pid, signal.SIGSTOP)
     pidfd = os.pidfd_open(lab.gw.pid)
-    fd = LIBC.syscall(438, pidfd, 0, 0)         # pidfd_getfd, descriptor 0
+    fd = LIBC.syscall(438, pidfd, which, 0)     # pidfd_getfd
     os.close(pidfd)
     assert fd >= 0, "pidfd_getfd"
-    return lab.own(socket.socket(fileno=fd))
+    return fd
 
 
 def message(kind, payload=b""):
@@ -50,7 +51,7 @@ def test_lie_ends_the_packet_process(lab, name):
     kept = lab.tmp / "token"
     lab.start("--token-file", kept)
     token, old = kept.read_text(), lab.gw.pid
-    s = stolen(lab)
+    s = lab.own(socket.socket(fileno=stolen(lab, 0)))
     s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     for _ in range(1000):
         try:
@@ -65,3 +66,16 @@ def test_lie_ends_the_packet_process(lab, name):
     lab.ag.log.wait("connected, offloads", 2)   # by the old token
     lab.guest.run("ping", "-c1", "-W3", GW4)
     assert lab.gw.stop() == 0
+
+
+def test_log_of_the_packet_process_drives_no_terminal(lab):
+    lab.start()
+    fd = stolen(lab, 2)
+    os.write(fd, bytes(range(256)) * 2 + "\u0085\u009bgr\u00fcn\n".encode())
+    os.close(fd)
+    until(lambda: "gr\u00fcn" in lab.gw.log.text, "no log")
+    log = lab.gw.log.path.read_bytes()
+    assert not set(log) & {*range(9), *range(11, 32), 127}
+    assert b"\xc2\x85" not in log and b"\xc2\x9b" not in log
+    os.kill(lab.gw.pid, signal.SIGCONT)
+    lab.sane()
