@@ -10,7 +10,7 @@ from lab import GUEST4, GW_MAC, HOST4, MAC
 
 KIB = 1024
 SHIFT = 8
-RTT_S = 0.05
+RTT_S = 0.5     # the timeout follows it: no loss is seen before all has come
 
 
 class Far:
@@ -72,6 +72,21 @@ def test_far_guest_has_a_mebibyte(lab, port):
     """And another one when that is acknowledged, in spite of retransmissions"""
     lab.gateway("--no-peek-off")
     far = Far(lab.bare(), port)
-    assert far.reach(1) == 1024 * KIB
+    assert far.reach(4 * RTT_S) == 1024 * KIB
     far.ack(1024 * KIB)
     assert far.reach(1) == 2048 * KIB
+    assert lab.gw.stop() == 0
+    assert lab.gw.log.lines("tcp_rtos: ")
+
+
+def test_far_guest_gets_more_when_a_quarter_is_free(lab, port):
+    """Else what is under way would be copied again for each segment"""
+    lab.gateway("--no-peek-off")
+    far = Far(lab.bare(), port)
+    assert far.reach(0.2) == 1024 * KIB
+    far.ack(255 * KIB)
+    assert far.reach(0.2) == 1024 * KIB
+    far.ack(257 * KIB)
+    assert far.reach(0.2) == (1024 + 257) * KIB
+    assert lab.gw.stop() == 0
+    assert not lab.gw.log.lines("tcp_rtos: ")
