@@ -229,7 +229,7 @@ static int build(struct gw *g)
 	const struct gw_conf *c = &g->conf;
 	int rc;
 
-	g->ev = ev_new(c->max_conns + conf_udp_flows(c) + DNS_QUERIES_MAX +
+	g->ev = ev_new(2 * c->max_conns + conf_udp_flows(c) + DNS_QUERIES_MAX +
 		       DNS_CONNS_MAX + PINGS_MAX + MISC_TIMERS);
 	if (!g->ev)
 		return -errno;

@@ -135,3 +135,10 @@ uint32_t sndbuf_room(struct sndbuf *b, int fd, uint32_t max, uint32_t now_us,
 	*full = b->outq + b->size / 16 >= window_of(b->size);
 	return window_of(b->size) > b->outq ? window_of(b->size) - b->outq : 0;
 }
+
+uint32_t sndbuf_unacked(struct sndbuf *b, int fd)
+{
+	if (b->outq)		/* else nothing was ever sent, or all is known */
+		b->outq = ask_queue(fd, SIOCOUTQ);
+	return b->outq;
+}

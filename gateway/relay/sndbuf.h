@@ -59,4 +59,7 @@ void sndbuf_took(struct sndbuf *b, uint32_t n);
 uint32_t sndbuf_room(struct sndbuf *b, int fd, uint32_t max, uint32_t now_us,
 		     uint32_t rtt_us, bool *full);
 
+/** sndbuf_unacked() - What upstream has not acknowledged, a FIN among it */
+uint32_t sndbuf_unacked(struct sndbuf *b, int fd);
+
 #endif /* RELAY_SNDBUF_H */

@@ -36,6 +36,15 @@ COUNT(tcp_flow_refused, "TCP connections that the host could not make");
 COUNT(drop_tcp_dials, "SYNs unanswered: too many dials to that destination");
 COUNT(drop_tcp_dial_rate, "SYNs unanswered: too many that lead to nothing");
 COUNT(drop_tcp_no_flow, "TCP connections refused: no memory or descriptor");
+COUNT(tcp_flow_lingers, "TCP flows that were over before the host had all");
+COUNT(tcp_linger_evicted, "Those that were reset for a new flow's place");
+COUNT(tcp_linger_stuck, "Those that were reset because nothing went on");
+
+/* How a flow that is over waits for the host to take the rest */
+#define LINGER_LOOK	(100 * NS_PER_MS)	/* and then twice as long, */
+#define LINGER_LOOKS	6			/* so often */
+#define LINGER_STUCK	(60 * NS_PER_S)
+#define LINGER_FIN	1	/* byte: a FIN alone is not waited for */
 
 /* Whether the kernel has SO_PEEK_OFF for TCP: told by the first socket */
 enum relay_peek {
@@ -54,18 +63,24 @@ enum relay_peek {
  * @held:	A plain peek left off at its bound: no edge will tell of the rest
  * @dry:	There is nothing to read: the next byte comes with an edge
  * @urgent:	Urgent data was seen, before which a peek stops short: no @dry
+ * @look:	When to look whether the host has all; @looks so far, and since
+ *		@stuck_ns it has taken nothing
+ * @newer, @older: Among those that @lingers
  */
 struct tflow {
 	struct tcp_relay *r;
 	struct tcp *c;
 	struct ev_src src;
-	struct tflow *dead_next;
+	struct tflow *dead_next, *newer, *older;
+	struct timer look;
+	uint64_t stuck_ns;
+	unsigned int looks;
 	struct ipaddr next;
 	struct sndbuf sndbuf;
 	uint32_t bucket, base;
 	size_t seen;
 	bool has_next, connected, peek_off, peek_set, out_wait, held, rdhup;
-	bool dry, urgent, dead;
+	bool dry, urgent, dead, lingers;
 };
 
 struct tcp_relay {
@@ -77,7 +92,7 @@ struct tcp_relay {
 	struct tcp_local local[4];
 	unsigned int nlocal;
 	struct slab flows;
-	struct tflow *dead;
+	struct tflow *dead, *newest, *oldest;
 	struct ev_task reap;
 	struct dial_target to;		/* from on_admit() to on_open() */
 	struct dial_gate gate;
@@ -119,6 +134,18 @@ static void socket_close(struct tflow *f, bool rst)
 	ev_close(f->r->ev, &f->src);
 }
 
+static void linger_over(struct tflow *f)
+{
+	struct tcp_relay *r = f->r;
+
+	if (!f->lingers)
+		return;
+	f->lingers = false;
+	timer_del(ev_timerq(r->ev), &f->look);
+	*(f->newer ? &f->newer->older : &r->newest) = f->older;
+	*(f->older ? &f->older->newer : &r->oldest) = f->newer;
+}
+
 /* The handler that brought us here may still hold @f: freed at turn's end */
 static void flow_end(struct tflow *f, bool rst)
 {
@@ -127,6 +154,7 @@ static void flow_end(struct tflow *f, bool rst)
 	if (f->dead)
 		return;
 	f->dead = true;
+	linger_over(f);
 	ahead_forget(&r->ahead, f);
 	dial_over(f);
 	socket_close(f, rst);
@@ -134,6 +162,56 @@ static void flow_end(struct tflow *f, bool rst)
 	f->dead_next = r->dead;
 	r->dead = f;
 	ev_defer(r->ev, &r->reap);
+}
+
+/* ---- lingering ------------------------------------------------------------ */
+
+static void linger_look(struct tflow *f)
+{
+	struct timerq *q = ev_timerq(f->r->ev);
+	const uint32_t before = f->sndbuf.outq;
+	const uint32_t left = sndbuf_unacked(&f->sndbuf, f->src.fd);
+
+	if (left <= LINGER_FIN) {
+		flow_end(f, false);
+		return;
+	}
+	if (left < before)
+		f->stuck_ns = timerq_now(q);
+	if (timerq_now(q) - f->stuck_ns >= LINGER_STUCK) {
+		count_inc(tcp_linger_stuck);
+		flow_end(f, true);
+		return;
+	}
+	f->looks += f->looks < LINGER_LOOKS;
+	timer_set(q, &f->look, timerq_now(q) + (LINGER_LOOK << f->looks));
+}
+
+static void on_look(struct timer *t)
+{
+	linger_look(container_of(t, struct tflow, look));
+}
+
+/*
+ * Both sides have ended, and the kernel still has bytes that the host has not
+ * taken.  A socket closed now is out of our hands and of every bound: with a
+ * server that reads nothing a guest could fill the host's memory.  So it keeps
+ * its place, until that is wanted for a new flow.
+ */
+static void linger(struct tflow *f)
+{
+	struct tcp_relay *r = f->r;
+
+	count_inc(tcp_flow_lingers);
+	ahead_forget(&r->ahead, f);
+	f->c = NULL;
+	f->lingers = true;
+	f->older = r->newest;
+	*(r->newest ? &r->newest->newer : &r->oldest) = f;
+	r->newest = f;
+	f->stuck_ns = ev_now(r->ev);
+	f->look.fire = on_look;
+	timer_set(ev_timerq(r->ev), &f->look, f->stuck_ns + LINGER_LOOK);
 }
 
 /* ---- dialling ------------------------------------------------------------- */
@@ -290,6 +368,11 @@ static void flow_ready(struct ev_src *src, uint32_t events)
 {
 	struct tflow *f = container_of(src, struct tflow, src);
 
+	if (f->lingers) {
+		if (events & EPOLLERR)
+			flow_end(f, true);
+		return;
+	}
 	if (!f->connected) {
 		if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))
 			dial_ready(f);
@@ -373,6 +456,10 @@ static void on_open(void *arg, struct tcp *c)
 		return;
 	}
 	f = slab_new(&r->flows);
+	if (!f && !r->dead && r->oldest) {
+		count_inc(tcp_linger_evicted);
+		flow_end(r->oldest, true);
+	}
 	if (!f && r->dead) {	/* the one that made room for @c, perhaps */
 		reap(&r->reap);
 		f = slab_new(&r->flows);
@@ -594,6 +681,9 @@ static void on_closed(void *arg, struct tcp *c, int why)
 
 	if (l)
 		l->ops->closed(l->arg, c, why);
+	else if (f && !why &&
+		 sndbuf_unacked(&f->sndbuf, f->src.fd) > LINGER_FIN)
+		linger(f);
 	else if (f)
 		flow_end(f, why != 0);
 }
@@ -662,6 +752,8 @@ void tcp_relay_free(struct tcp_relay *r)
 {
 	tcp_each(r->ts, abort_one, r);
 	tcp_flush(r->ts);
+	while (r->oldest)
+		flow_end(r->oldest, false);
 	ev_undefer(r->ev, &r->reap);
 	reap(&r->reap);
 	tcp_stack_free(r->ts);

@@ -11,7 +11,7 @@
  *
  * Theory of operation
  * -------------------
- *	DIAL --connected--> SPLICE --both FINs--> gone
+ *	DIAL --connected--> SPLICE --both FINs--> (LINGER) --> gone
  *	     --refused----> RST, --unreachable--> ICMP and RST, --silence--> wait
  *
  * The host socket is connected first, and the guest's SYN is answered with what
@@ -23,6 +23,10 @@
  *
  * Each direction ends by itself: a FIN of the guest becomes shutdown(SHUT_WR), an
  * end of stream from the host becomes a FIN.  RST stays RST in both directions.
+ *
+ * After both, what the host has not taken yet waits in the socket.  That keeps
+ * its place in the table until it is sent, nothing was taken for a minute, or a
+ * new flow needs the place: the kernel has no bound for sockets that are closed.
  *
  * Port 53 never comes here: see dns_fwd.
  */
@@ -57,6 +61,9 @@ struct tcp_local {
 
 /**
  * tcp_relay_new() - Make the relay and its TCP engine
+ *
+ * The loop has room for two timers for each flow.
+ *
  * @local:	Services of our own; @nlocal of them; borrowed
  *
  * Return: the relay, owned by the caller; NULL with errno set

@@ -399,6 +399,46 @@ def test_flows_do_not_mix_without_offloads(net):
         task.get()
 
 
+def test_flows_that_are_over_are_bounded_too(lab):
+    """A server that takes nothing does not get a socket of the host for good."""
+    lab.start("--max-connections", 32)
+    listener = lab.host.socket(socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind((HOST[socket.AF_INET], 0))
+    listener.listen(64)
+
+    def sockets():
+        with lab.host.net(), open("/proc/thread-self/net/sockstat") as f:
+            line = f.read().split("\nTCP: ")[1].split()
+        return int(line[1]) + int(line[3])      # in use, and orphans
+    servers = []
+    for _ in range(200):
+        with lab.guest.connect(*listener.getsockname()) as s:
+            server = lab.own(listener.accept()[0])
+            server.shutdown(socket.SHUT_WR)
+            s.sendall(bytes(30000))
+            assert s.recv(1) == b""
+        servers.append(server)
+    assert sockets() < 200 + 32 + 20, "of the servers, and of the gateway"
+    assert receive_all(servers[-1])[1] == 30000     # not one of the oldest
+    assert lab.gw.stop() == 0
+    assert int(lab.gw.log.lines(r"tcp_linger_evicted: (\d+)")[0]) > 100
+
+
+def test_server_gets_the_rest_after_the_guest_has_closed(net):
+    listener = net.own(net.host.socket(socket.AF_INET))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    listener.bind((HOST[socket.AF_INET], 0))
+    listener.listen(1)
+    with net.guest.connect(*listener.getsockname()) as s:
+        server = net.own(listener.accept()[0])
+        server.shutdown(socket.SHUT_WR)
+        s.sendall(BLOCK[:30000])
+    time.sleep(1)
+    assert receive_all(server) == (hashlib.sha256(BLOCK[:30000]).digest(),
+                                   30000)
+
+
 def test_table_full_refuses_and_recovers(lab):
     from errno import ECONNREFUSED
     lab.start("--max-connections", 16)

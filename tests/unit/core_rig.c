@@ -21,7 +21,7 @@
 #define FLOWS		48	/* few, so that tables are full at times */
 #define PINGS		16
 #define QUERIES		32
-#define TIMERS		(FLOWS + 2 * FLOWS + QUERIES + DNS_CONNS_MAX + PINGS + 32)
+#define TIMERS		(4 * FLOWS + QUERIES + DNS_CONNS_MAX + PINGS + 32)
 #define SETTLE_TURNS	20000
 #define DIAL_WAIT_MS	10000
 
