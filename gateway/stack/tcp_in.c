@@ -167,6 +167,8 @@ static void answer(struct tcp *c, const struct tcp_seg *s)
 		tcp_challenge(c);
 		return;
 	}
+	tcp_ooo_twice(c, s->h.seq,
+		      seq_min(s->h.seq + (uint32_t)s->len, c->rcv_nxt));
 	c->do_ack = true;
 	tcp_dirty(c);
 }
@@ -515,8 +517,6 @@ static void in_conn(struct tcp *c, const struct tcp_seg *s)
 	}
 	if (!seq_ok(c, s)) {
 		count_inc(drop_tcp_seq);
-		tcp_ooo_twice(c, s->h.seq, seq_min(s->h.seq + (uint32_t)s->len,
-						   c->rcv_nxt));
 		answer(c, s);
 		return;
 	}

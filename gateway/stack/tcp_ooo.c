@@ -116,8 +116,16 @@ void tcp_ooo_drop(struct tcp *c)
 
 void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end)
 {
-	if (c->sack_ok && seq_lt(start, end))
-		c->twice = (struct tcp_range){ .start = start, .end = end };
+	struct tcp_range *t = &c->twice;
+
+	if (!c->sack_ok || !seq_lt(start, end))
+		return;
+	if (t->end != start) {
+		if (t->start != t->end)
+			tcp_send_ack(c);
+		t->start = start;
+	}
+	t->end = end;
 }
 
 /* Runs of bytes in order, pieces that touch joined; returns how many */

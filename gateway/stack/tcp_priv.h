@@ -465,7 +465,13 @@ void tcp_ooo_deliver(struct tcp *c);
 /** tcp_ooo_drop() - Forget what is kept for a connection */
 void tcp_ooo_drop(struct tcp *c);
 
-/** tcp_ooo_twice() - Bytes came that were there; from @end on they were not */
+/**
+ * tcp_ooo_twice() - Bytes came that were there; from @end on they were not
+ *
+ * An ACK is due, for the caller.  One that was due for others goes out now: a
+ * guest that has sent again what was only late takes that back when it knows of
+ * each (RFC 2883 4, RFC 3708).
+ */
 void tcp_ooo_twice(struct tcp *c, uint32_t start, uint32_t end);
 
 /**

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "base/count.h"
+#include "base/util.h"
 #include "tests/unit/tcp_rig.h"
 
 int tcp_sack_test(void);
@@ -235,6 +236,68 @@ static void twice_is_reported(void **state)
 	rig_done(r);
 }
 
+/* Several before an ACK went: one for each, those that touch together */
+static void each_twice_is_reported(void **state)
+{
+	const uint32_t at[] = { 101, 201, 501, 401, 801 };
+	struct rig_seg s = { .flags = A, .ack = 1, .len = 100, .wnd = 65535 };
+
+	(void)state;
+	rig_init(r, NULL);
+	rig_established(r, &(struct tcp_opts){ .mss = 1460, .sack_ok = true },
+			65535);
+	rig_seg(r, A, 1, 1, 1000);
+	rig_drain(r);
+	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
+		s.seq = at[i];
+		rig_in_only(r, &s);
+	}
+	rig_flush(r);
+	BLOCKS({ 101, 301 }, { 0 });
+	BLOCKS({ 501, 601 }, { 0 });
+	BLOCKS({ 401, 501 }, { 0 });
+	BLOCKS({ 801, 901 }, { 0 });
+	rig_quiet(r);
+	s.seq = 101;
+	rig_in_only(r, &s);
+	s.seq = 1001;				/* no reason for one more */
+	rig_in(r, &s);
+	BLOCKS({ 101, 201 }, { 0 });
+	rig_quiet(r);
+	rig_done(r);
+}
+
+/* What was sent again overtook it, so that its timestamp is old by now */
+static void overtaken_is_twice(void **state)
+{
+	struct rig_seg s = { .flags = A, .ack = 1, .wnd = 65535,
+			     .opt = { .has_ts = true } };
+	const struct rig_seg in[] = {
+		{ .seq = 1, .len = 500, .opt.tsval = 1005 },
+		{ .seq = 101, .len = 50, .opt.tsval = 1004 },
+		{ .seq = 451, .len = 100, .opt.tsval = 1004 },
+		{ .seq = 501, .len = 10, .opt.tsval = 1004 },
+	};
+	const struct tcp_range want[][2] = {
+		{ { 0 } }, { { 101, 151 } }, { { 451, 501 } }, { { 0 } },
+	};
+
+	(void)state;
+	rig_init(r, NULL);
+	rig_established(r, &(struct tcp_opts){ .mss = 1460, .sack_ok = true,
+			    .has_ts = true, .tsval = 1000 }, 65535);
+	for (unsigned int i = 0; i < ARRAY_SIZE(in); i++) {
+		s.seq = in[i].seq;
+		s.len = in[i].len;
+		s.opt.tsval = in[i].opt.tsval;
+		rig_in(r, &s);
+		expect_blocks(want[i], __LINE__);
+		rig_quiet(r);
+	}
+	assert_int_equal(count_get("drop_tcp_paws"), 3);
+	rig_done(r);
+}
+
 int tcp_sack_test(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +307,8 @@ int tcp_sack_test(void)
 		cmocka_unit_test(tail_is_lost_too),
 		cmocka_unit_test(sack_blocks_by_age),
 		cmocka_unit_test(twice_is_reported),
+		cmocka_unit_test(each_twice_is_reported),
+		cmocka_unit_test(overtaken_is_twice),
 	};
 
 	return cmocka_run_group_tests_name("tcp_sack", tests, NULL, NULL);
