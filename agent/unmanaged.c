@@ -35,8 +35,8 @@ static const struct {
 	  "00-msb-init.network\n", NULL },
 	{ "/run/NetworkManager/conf.d/00-msb-init.conf",
 	  HEAD "[main]\ndns=none\nsystemd-resolved=false\n\n"
-	  "[device-msb-init]\nmatch-device=mac:%m\nmanaged=0\n\n"
-	  "[keyfile]\nunmanaged-devices+=mac:%m\n", NULL },
+	  "[device-msb-init]\nmatch-device=mac:%m;interface-name:=%i\nmanaged=0\n\n"
+	  "[keyfile]\nunmanaged-devices+=mac:%m;interface-name:=%i\n", NULL },
 	{ CLOUD_DIR "/99-msb-init.cfg",
 	  HEAD "network:\n  config: disabled\n", CLOUD_DIR },
 };

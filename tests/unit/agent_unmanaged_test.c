@@ -110,8 +110,8 @@ static void test_files(void **state)
 			       "network/00-msb-init.network\n"));
 	text = content("/run/NetworkManager/conf.d/00-msb-init.conf");
 	assert_non_null(text);
-	assert_non_null(strstr(text, "match-device=mac:02:6d:73:00:01:02\n"
-			       "managed=0\n"));
+	assert_non_null(strstr(text, "match-device=mac:02:6d:73:00:01:02;"
+			       "interface-name:=eth0\nmanaged=0\n"));
 	assert_non_null(strstr(text, "dns=none\n"));
 	assert_null(content("/etc/cloud/cloud.cfg.d/99-msb-init.cfg"));
 	assert_null(content("/etc/dhcpcd.conf"));
