@@ -242,13 +242,14 @@ distclean: clean		## remove downloads too
 
 LIBEXEC	:= $(DESTDIR)$(PREFIX)/libexec/msb
 install: all			## to DESTDIR/PREFIX
-	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC) \
+	$(Q)install -d $(DESTDIR)$(PREFIX)/bin $(LIBEXEC)/companion \
 		$(DESTDIR)$(PREFIX)/share/man/man1 \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	$(Q)install -m 755 $(H)/msb-gateway $(DESTDIR)$(PREFIX)/bin
 	$(Q)install -m 755 $(G)/msb-init rootfs/bake rootfs/run \
 		rootfs/initramfs $(LIBEXEC)
 	$(Q)install -m 644 rootfs/tree.sh $(LIBEXEC)
+	$(Q)cp -R rootfs/companion/* $(LIBEXEC)/companion
 	$(Q)$(foreach m,$(wildcard man/*.1 man/*.8),install -m 644 $(m) \
 		$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(m)));)
 
