@@ -225,6 +225,38 @@ fetch_deb()
 	report "$deb"
 }
 
+# fetch_set NAME PACKAGE...: packages with all that they depend on, of one suite,
+# into $dl/deb/set-NAME
+fetch_set()
+{
+	deb=$dl/deb/set-$1
+	lock "$dl"
+	shift
+	if ! sums_ok "$deb"; then
+		for suite in own again; do
+			apt_setup "$suite" || [ "$suite" = own ] || continue
+			apt_dir=$dl/apt/own
+			rm -rf "$deb"
+			mkdir -p "$deb/partial"
+			echo "$me: fetching $*"
+			: >"$apt_dir/nothing"	# is installed: no file is spared
+			# shellcheck disable=SC2048,SC2086 # a list of words
+			if apt_run apt-get -qq -y --download-only \
+				-o Dir::State::status="$apt_dir/nothing" \
+				-o Dir::Cache::archives="$deb" \
+				-o APT::Install-Recommends=false \
+				install $* >"$dl/deb/log" 2>&1; then
+				rm -rf "$deb/partial" "$deb/lock"
+				sums_make "$deb"
+				break
+			fi
+			cat "$dl/deb/log" >&2
+			rm -rf "$deb"
+		done
+	fi
+	sums_ok "$deb" || die "cannot fetch these packages: $*"
+}
+
 # report DIR: name, version and hash of every file, for the build's log
 report()
 {
