@@ -594,16 +594,17 @@ static ssize_t peek(struct tflow *f, size_t off, const struct iovec *iov, int n,
 		    size_t len)
 {
 	struct ahead *a = &f->r->ahead;
-	struct iovec more = { .iov_base = a->buf, .iov_len = AHEAD_SEGS * len };
+	struct iovec more = { .iov_base = a->buf };
 	struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov,
 			    .msg_iovlen = (size_t)n };
 	bool ahead = len >= AHEAD_MIN && len <= AHEAD_MAX;
 	ssize_t got;
 
 	if (ahead) {
+		len = MAX(len, MIN(tcp_turn(f->c, off), sizeof(a->buf)));
+		more.iov_len = len;
 		m.msg_iov = &more;
 		m.msg_iovlen = 1;
-		len = more.iov_len;
 	}
 	got = recvmsg(f->src.fd, &m, MSG_PEEK | MSG_DONTWAIT);
 	if (got < 0)

@@ -381,6 +381,7 @@ bool tcp_flush(struct tcp_stack *ts)
 	ASSERT(!ts->flushing);
 	tcp_gather_clear(ts);	/* of a link that went down within a batch */
 	ts->flushing = true;
+	ts->share = n;
 	ts->flushes++;
 	reap(ts);
 	while (n-- && !ts->blocked && (c = ts->dirty.head)) {

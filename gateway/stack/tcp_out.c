@@ -498,14 +498,39 @@ static int send_squeezed(struct tcp *c, uint32_t usable)
 	return no_payload(c, n);
 }
 
+/* New payload that the guest, and the path, have room for */
+static uint32_t usable_of(const struct tcp *c)
+{
+	uint32_t flight = c->snd_max - c->snd_una;
+	uint32_t usable = c->snd_wnd > flight ? c->snd_wnd - flight : 0;
+
+	return MIN(usable, tcp_cong_room(c));
+}
+
+/* Frames that a connection may send in a turn: see TCP_BUDGET */
+static int budget_of(const struct tcp *c)
+{
+	size_t bytes = TCP_BUDGET_BYTES / MAX(c->ts->share, 1);
+
+	return (int)MAX(TCP_BUDGET, bytes / frame_max(c));
+}
+
+size_t tcp_turn(const struct tcp *c, size_t off)
+{
+	size_t n = (size_t)budget_of(c) * frame_max(c);
+
+	if (off < c->snd_max - c->snd_una)	/* again: holes are short */
+		return (size_t)TCP_BUDGET * c->mss;
+	n = MIN(n, usable_of(c));
+	return n - n % c->mss;
+}
+
 static int send_new(struct tcp *c, int *budget)
 {
 	while (c->readable) {
-		uint32_t flight = c->snd_max - c->snd_una;
-		uint32_t usable = c->snd_wnd > flight ? c->snd_wnd - flight : 0;
+		uint32_t usable = usable_of(c);
 		ssize_t n;
 
-		usable = MIN(usable, tcp_cong_room(c));
 		if (usable < MIN(c->mss, MAX(c->snd_wnd_max / 2, 1)))
 			return send_squeezed(c, usable);
 		if (!*budget)
@@ -565,7 +590,7 @@ static bool prepare(struct tcp *c)
 
 int tcp_work(struct tcp *c)
 {
-	int budget = TCP_BUDGET, more, rc = 0;
+	int budget, more, rc = 0;
 
 	if (c->state == TCP_STATE_DIALLING || !prepare(c))
 		return 0;
@@ -579,6 +604,7 @@ int tcp_work(struct tcp *c)
 	}
 	if (rc)
 		return rc;
+	budget = budget_of(c);
 	more = send_data(c, &budget);
 	if (more < 0 || tcp_closed(c))
 		return more;

@@ -235,6 +235,7 @@ struct tcp_stack {
 	void (*wake)(void *arg);
 	void *wake_arg;
 	uint32_t flushes;
+	uint32_t share;			/* connections of the latest flush */
 	uint8_t isn_key[16];
 	uint8_t rcv_shift;
 	bool blocked, down, room_out, flushing;

@@ -71,6 +71,8 @@ static void owner_goes_late(void **state)
 
 static void nobody_to_wake(void **state)
 {
+	const struct tcp_opts scaled = { .mss = 1460, .has_wscale = true,
+					 .wscale = 7 };
 	struct rig_conn *k;
 
 	(void)state;
@@ -81,8 +83,8 @@ static void nobody_to_wake(void **state)
 	rig_expect(r, A | P, 1, 1, 100);
 	rig_done(r);
 	rig_init(r, NULL);		/* and not from within a flush */
-	k = rig_established(r, NULL, 65535);
-	k->tx_len = 20 * 1460;
+	k = rig_established(r, &scaled, 8000);
+	k->tx_len = 2 * TCP_BUDGET_BYTES;
 	tcp_readable(k->c);
 	r->wakes = 0;
 	assert_true(tcp_flush(r->ts));

@@ -88,19 +88,112 @@ static void gso_frames(void **state)
 
 static void budget(void **state)
 {
+	enum { SEGS = TCP_BUDGET_BYTES / 1460 };
 	struct rig_conn *k;
 
 	(void)state;
 	rig_init(r, NULL);
-	k = rig_established(r, NULL, 65535);
-	k->tx_len = 20 * 1460;
+	k = rig_established(r, &scaled, 8000);		/* times 128 */
+	k->tx_len = (2 * SEGS + 4) * 1460;
+	tcp_readable(k->c);
+	assert_int_equal(tcp_turn(k->c, 0), SEGS * 1460);
+	assert_true(tcp_flush(r->ts));
+	assert_int_equal(rig_drain(r), SEGS);
+	assert_int_equal(tcp_turn(k->c, SEGS * 1460), SEGS * 1460);
+	assert_true(tcp_flush(r->ts));
+	assert_int_equal(rig_drain(r), SEGS);
+	assert_false(tcp_flush(r->ts));
+	assert_int_equal(rig_drain(r), 4);
+	/* What is sent again fills holes, which are short */
+	assert_int_equal(tcp_turn(k->c, 1460), TCP_BUDGET * 1460);
+	rig_done(r);
+}
+
+/* Many together have no more than one alone, but each what long frames have */
+static void budget_is_shared(void **state)
+{
+	enum { SEGS = TCP_BUDGET_BYTES / 1460, N = 8 };
+	struct rig_seg s;
+
+	(void)state;
+	rig_init(r, NULL);
+	for (int i = 0; i < N; i++) {
+		s = (struct rig_seg){ .flags = S, .wnd = 8000, .opt = scaled,
+				      .gport = (uint16_t)(50000 + i) };
+		r->pisn_known = false;
+		rig_in(r, &s);
+		rig_out(r);
+		rig_in(r, &(struct rig_seg){ .flags = A, .seq = 1, .ack = 1,
+					     .wnd = 8000, .gport = s.gport });
+		r->conn[i].tx_len = SEGS * 1460;
+	}
+	for (int i = 0; i < 3; i++)
+		tcp_readable(r->conn[i].c);
+	assert_true(tcp_flush(r->ts));
+	assert_int_equal(rig_drain(r), SEGS / 3 * 3);
+	for (int i = 0; i < N; i++)
+		tcp_readable(r->conn[i].c);
+	assert_true(tcp_flush(r->ts));
+	assert_int_equal(rig_drain(r), N * TCP_BUDGET);
+	rig_flush(r);
+	rig_drain(r);
+	rig_done(r);
+}
+
+/* Long frames are counted: a few of them have many bytes */
+static void budget_of_long_frames(void **state)
+{
+	const struct rig_conf large = { .mtu = 16000 };
+	const struct rig_conf gso = { .features = LINK_F_CSUM | LINK_F_TSO4 };
+	struct tcp_opts o = scaled;
+	struct rig_conn *k;
+	size_t turn, len;
+
+	(void)state;
+	rig_init(r, &large);
+	o.mss = 15960;
+	k = rig_established(r, &o, 8000);
+	k->tx_len = 10 * 15960;
 	tcp_readable(k->c);
 	assert_true(tcp_flush(r->ts));
 	assert_int_equal(rig_drain(r), TCP_BUDGET);
-	assert_true(tcp_flush(r->ts));
-	assert_int_equal(rig_drain(r), TCP_BUDGET);
 	assert_false(tcp_flush(r->ts));
-	assert_int_equal(rig_drain(r), 4);
+	assert_int_equal(rig_drain(r), 2);
+	rig_done(r);
+
+	rig_init(r, &gso);
+	k = rig_established(r, &scaled, 8000);
+	k->tx_len = 900000;
+	tcp_readable(k->c);
+	turn = tcp_turn(k->c, 0);
+	assert_true(tcp_flush(r->ts));
+	len = rig_out(r)->len;
+	assert_true(len > 60000);
+	assert_int_equal(rig_drain(r), TCP_BUDGET - 1);
+	assert_int_equal(turn, TCP_BUDGET * len);
+	rig_flush(r);
+	rig_drain(r);
+	rig_done(r);
+}
+
+/* Never more than the guest has room for, or the path */
+static void turn_fits_window(void **state)
+{
+	struct rig_conf conf = { .congestion = TCP_CONG_RENO };
+	struct rig_conn *k;
+
+	(void)state;
+	rig_init(r, NULL);
+	k = rig_established(r, NULL, 4000);
+	assert_int_equal(tcp_turn(k->c, 0), 2 * 1460);
+	rig_offer(r, k, 10000);
+	assert_int_equal(rig_drain(r), 2);
+	assert_int_equal(tcp_turn(k->c, 2 * 1460), 0);
+	rig_done(r);
+
+	rig_init(r, &conf);
+	k = rig_established(r, &scaled, 8000);
+	assert_in_range(tcp_turn(k->c, 0), 1460, 10 * 1460);
 	rig_done(r);
 }
 
@@ -329,6 +422,9 @@ int tcp_out_test(void)
 		cmocka_unit_test(plain_frames),
 		cmocka_unit_test(gso_frames),
 		cmocka_unit_test(budget),
+		cmocka_unit_test(budget_is_shared),
+		cmocka_unit_test(budget_of_long_frames),
+		cmocka_unit_test(turn_fits_window),
 		cmocka_unit_test(window_limits),
 		cmocka_unit_test(zero_window),
 		cmocka_unit_test(unanswered_probes),
