@@ -100,6 +100,7 @@ def test_boot_file():
     stamps = dict(l.split("=", 1) for l in lines if re.match(r"[A-Z]+=\d", l))
     order = ["MAIN", "MOUNTS", "MODULES", "AGENT", "WORKLOAD"]
     values = [int(stamps[k]) for k in order]
+    assert int(stamps["CPU"]) > 0
     assert values == sorted(values)
     assert "mode=644" in lines
 
