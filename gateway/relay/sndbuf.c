@@ -138,7 +138,6 @@ uint32_t sndbuf_room(struct sndbuf *b, int fd, uint32_t max, uint32_t now_us,
 
 uint32_t sndbuf_unacked(struct sndbuf *b, int fd)
 {
-	if (b->outq)		/* else nothing was ever sent, or all is known */
-		b->outq = ask_queue(fd, SIOCOUTQ);
+	b->outq = ask_queue(fd, SIOCOUTQ);
 	return b->outq;
 }

@@ -44,7 +44,6 @@ COUNT(tcp_linger_stuck, "Those that were reset because nothing went on");
 #define LINGER_LOOK	(100 * NS_PER_MS)	/* and then twice as long, */
 #define LINGER_LOOKS	6			/* so often */
 #define LINGER_STUCK	(60 * NS_PER_S)
-#define LINGER_FIN	1	/* byte: a FIN alone is not waited for */
 
 /* Whether the kernel has SO_PEEK_OFF for TCP: told by the first socket */
 enum relay_peek {
@@ -172,7 +171,7 @@ static void linger_look(struct tflow *f)
 	const uint32_t before = f->sndbuf.outq;
 	const uint32_t left = sndbuf_unacked(&f->sndbuf, f->src.fd);
 
-	if (left <= LINGER_FIN) {
+	if (!left) {
 		flow_end(f, false);
 		return;
 	}
@@ -194,7 +193,7 @@ static void on_look(struct timer *t)
 
 /*
  * Both sides have ended, and the kernel still has bytes that the host has not
- * taken.  A socket closed now is out of our hands and of every bound: with a
+ * taken, or its FIN.  A socket closed now is out of our hands and of every bound: with a
  * server that reads nothing a guest could fill the host's memory.  So it keeps
  * its place, until that is wanted for a new flow.
  */
@@ -682,8 +681,7 @@ static void on_closed(void *arg, struct tcp *c, int why)
 
 	if (l)
 		l->ops->closed(l->arg, c, why);
-	else if (f && !why &&
-		 sndbuf_unacked(&f->sndbuf, f->src.fd) > LINGER_FIN)
+	else if (f && !why && sndbuf_unacked(&f->sndbuf, f->src.fd))
 		linger(f);
 	else if (f)
 		flow_end(f, why != 0);

@@ -2,11 +2,13 @@
 #include "tests/unit/guest.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,19 +90,27 @@ static int server(void)
 	return fd;
 }
 
-/* From the guest's SYN to its last ACK; the server's end, which reads nothing */
-static int whole_flow(int listener, uint16_t port)
+/* The server's end of a new flow */
+static int open_flow(int listener, uint16_t port, uint32_t *isn)
 {
-	uint32_t seq = 1, isn;
 	int fd;
 
 	heard.flags = 0;
 	say(port, TCP_FLAG_SYN, 0, 0, 0);
 	until_heard(TCP_FLAG_SYN);
-	isn = heard.seq;
-	say(port, TCP_FLAG_ACK, seq, isn + 1, 0);
+	*isn = heard.seq;
+	say(port, TCP_FLAG_ACK, 1, *isn + 1, 0);
 	fd = accept(listener, NULL, NULL);
 	ASSERT(fd >= 0);
+	return fd;
+}
+
+/* From the guest's SYN to its last ACK; the server's end, which reads nothing */
+static int whole_flow(int listener, uint16_t port)
+{
+	uint32_t seq = 1, isn;
+	int fd = open_flow(listener, port, &isn);
+
 	for (int i = 0; i < SEGS; i++, seq += SEG)
 		say(port, TCP_FLAG_ACK, seq, isn + 1, SEG);
 	say(port, TCP_FLAG_ACK | TCP_FLAG_FIN, seq, isn + 1, 0);
@@ -179,6 +189,37 @@ static void somebody_reads_slowly(int listener)
 	close(fd);
 }
 
+static void set_lo(bool up)
+{
+	struct ifreq ifr = { .ifr_name = "lo",
+			     .ifr_flags = up ? IFF_UP | IFF_LOOPBACK : 0 };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ASSERT(ioctl(fd, SIOCSIFFLAGS, &ifr) == 0);
+	close(fd);
+}
+
+/* A FIN that is lost is all that is left of this one */
+static void fin_is_lost(int listener)
+{
+	uint32_t isn;
+	int fd = open_flow(listener, 40003, &isn);
+
+	shutdown(fd, SHUT_WR);
+	until_heard(TCP_FLAG_FIN);
+	say(40003, TCP_FLAG_ACK, 1, isn + 2, 0);
+	set_lo(false);
+	say(40003, TCP_FLAG_ACK | TCP_FLAG_FIN, 1, isn + 2, 0);
+	sleep_s(10);
+	ASSERT(active() == 1);
+	set_lo(true);
+	ASSERT(take(fd) == 0);		/* the kernel has sent it again */
+	usleep(10000);
+	sleep_s(10);
+	ASSERT(active() == 0);
+	close(fd);
+}
+
 /* The gateway ends before that: the kernel goes on by itself */
 static void gateway_ends(int fd)
 {
@@ -201,6 +242,7 @@ static void run(void)
 	core_open(&core, &conf);
 	nobody_reads(listener);
 	somebody_reads_slowly(listener);
+	fin_is_lost(listener);
 	ASSERT(count_get("tcp_linger_stuck") == 1);
 	fd = whole_flow(listener, 40002);
 	ASSERT(active() == 1);
