@@ -200,6 +200,19 @@ def test_guest_that_closes_after_asking_is_answered(dns):
         assert s.recv(1) == b""
 
 
+@pytest.mark.parametrize("size", [4097, 60000])
+def test_query_too_long_is_not_read(dns, size):
+    """Only its head is, so that it costs nothing."""
+    s = dns.own(dns.guest.udp("0.0.0.0"))
+    q = query("a.lab.test", 77)
+    s.sendto(q + bytes(size - len(q)), (GW4, 53))
+    assert struct.unpack(">6H", s.recv(4096)) == (77, 0x8181, 0, 0, 0, 0)
+    s.sendto(b"\0\1\x80" + bytes(size), (GW4, 53))   # an answer, not a query
+    with pytest.raises(TimeoutError):
+        s.settimeout(0.3)
+        s.recv(4096)
+
+
 def test_connection_with_an_impossible_query_ends(dns):
     with dns.guest.connect(GW4, 53) as s:
         s.sendall(b"\xff\xff" + bytes(6000))
