@@ -309,6 +309,27 @@ static bool conf_from(struct conf *c, const struct conf_src *s,
 	return any || !rc;
 }
 
+static void conf_cut(struct conf *c, struct report *r, const char *name)
+{
+	c->bad_net = true;
+	report_fail(r, "%.40s: the kernel's command line is full (%d bytes) and"
+		    " may have been cut off there, so there is no network:"
+		    " shorten the line, and end it with " CMDLINE_END, name,
+		    CMDLINE_SIZE - 1);
+}
+
+/* As PID 1 does it for the agent that it starts, see init/cut.h */
+static void conf_check_cut(struct conf *c, struct report *r, struct span line)
+{
+	char name[64];
+
+	line = span_trim(line);
+	if (cmdline_cut(line, name, sizeof(name)) &&
+	    (span_starts(span_str(name), "MSB_") ||
+	     cmdline_get(line, "MSB_END", name, 1) == -ENOENT))
+		conf_cut(c, r, name);
+}
+
 /* Another init started us and kept its variables to itself */
 static void conf_from_proc(struct conf *c, struct report *r)
 {
@@ -331,6 +352,8 @@ static void conf_from_proc(struct conf *c, struct report *r)
 			continue;
 		s.text = (struct span){ (uint8_t *)text, len };
 		found = conf_from(c, &s, r);
+		if (found && files[i].get == conf_get_cmdline)
+			conf_check_cut(c, r, s.text);
 		free(text);
 	}
 }
@@ -338,12 +361,15 @@ static void conf_from_proc(struct conf *c, struct report *r)
 void conf_env(struct conf *c, struct report *r)
 {
 	const struct conf_src own = { .get = conf_get_own };
+	const char *cut = getenv("MSB_CUT");
 	struct env_err err;
 
 	c->ready_fd = conf_fd("MSB_READY_FD");
 	conf_read_token(c);
 	if (!conf_from(c, &own, r) && !c->pid1)
 		conf_from_proc(c, r);
+	if (c->pid1 && cut)
+		conf_cut(c, r, cut);
 	if (c->link)
 		conf_set(c, r, "MSB_LINK", c->link);
 	if (!c->bad_net && env_check(&c->env, &err))

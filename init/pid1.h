@@ -8,6 +8,7 @@
 #include "base/ev.h"
 #include "base/timer.h"
 #include "init/become.h"
+#include "init/cut.h"
 #include "init/handoff.h"
 #include "init/restart.h"
 #include "init/shutdown.h"
@@ -107,6 +108,8 @@ enum pid1_stamp {
  * @work_delay_ms: Pause before its last restart; 0 if none was needed yet
  * @become:	Who it runs as
  * @hand_over:	Another init is to be PID 1, and this was not tried yet
+ * @cut:	What the end of a full command line has spoilt
+ * @kept:	The environment without that; @env points to it then
  * @work_code:	What reap_code() said of it, -1 while that is unknown
  */
 struct pid1 {
@@ -134,6 +137,8 @@ struct pid1 {
 	enum pid1_phase phase;
 	struct workload workload;
 	struct spawn_env work_env;
+	enum cut cut;
+	struct spawn_env kept;
 	char cmdline[PID1_CMDLINE_MAX];
 };
 

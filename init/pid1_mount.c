@@ -13,12 +13,7 @@
 #include "init/root.h"
 #include "init/sys.h"
 #include "init/volumes.h"
-
-#ifdef __riscv
-#define CMDLINE_MAX	1024	/* COMMAND_LINE_SIZE, not in uapi */
-#else
-#define CMDLINE_MAX	2048
-#endif
+#include "proto/cmdline.h"
 
 enum pid1_end pid1_end(size_t cmdline_len, char *const *env)
 {
@@ -29,13 +24,15 @@ enum pid1_end pid1_end(size_t cmdline_len, char *const *env)
 
 	if (end && strcmp(end, "1") == 0)
 		return PID1_END_FINE;
-	if (cmdline_len >= CMDLINE_MAX - 1)
+	if (cmdline_len >= CMDLINE_SIZE - 1)
 		return PID1_END_FULL;
 	return net != family ? PID1_END_PARTS : PID1_END_FINE;
 }
 
 static void check_end(struct pid1 *p)
 {
+	if (p->cut != CUT_NONE)
+		return;
 	switch (pid1_end(strlen(p->cmdline), p->env)) {
 	case PID1_END_FULL:
 		log_warn("the command line is as long as the kernel allows "
@@ -63,6 +60,28 @@ static void read_cmdline(struct pid1 *p)
 	while (n > 0 && p->cmdline[n - 1] == '\n')
 		n--;
 	p->cmdline[n] = '\0';
+}
+
+/** refuse_cut() - Let nobody use what may be half; in a container it is not ours */
+static void refuse_cut(struct pid1 *p)
+{
+	struct spawn_env *e = &p->kept;
+	char name[64];
+
+	p->cut = sys_contained() ? CUT_NONE :
+		 cut_judge(span_str(p->cmdline), name, sizeof(name));
+	if (p->cut == CUT_NONE)
+		return;
+	spawn_env_init(e, p->env);
+	spawn_env_unset(e, name);
+	if (p->cut == CUT_NET)
+		spawn_env_set(e, CUT_VAR, name, false);
+	else
+		log_err("the kernel's command line is full (%zu bytes) and may "
+			"have been cut off in %s: the workload will not be "
+			"started; shorten the line", strlen(p->cmdline),
+			strcmp(name, "--") ? name : "the words after \"--\"");
+	p->env = e->v;
 }
 
 /**
@@ -153,10 +172,12 @@ enum pid1_event pid1_act_mount(struct pid1 *p)
 	modules_load(MODULES_LIST);
 	pid1_stamp(p, PID1_STAMP_MODULES);
 	read_cmdline(p);
+	refuse_cut(p);
 	change_root(p);
 	mount_volumes(p);
 	check_end(p);
 	rlimits_read(pid1_env(p->env, RLIMITS_VAR), &p->become.limits);
-	p->hand_over = handoff_read(&p->handoff, p->env) > 0;
+	p->hand_over = p->cut != CUT_WORK &&
+		       handoff_read(&p->handoff, p->env) > 0;
 	return PID1_EV_DONE;
 }

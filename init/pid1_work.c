@@ -112,6 +112,10 @@ enum pid1_event pid1_act_work(struct pid1 *p)
 			pid1_env(p->env, "MSB_EXEC"));
 	pid1_stamp(p, PID1_STAMP_WORKLOAD);
 	tell_boot(p);
+	if (p->cut == CUT_WORK) {
+		p->work_code = SPAWN_NOT_EXECUTABLE;	/* said before */
+		return PID1_EV_WORK_OVER;
+	}
 	if (w->kind == WORKLOAD_NONE) {
 		log_err("workload: no words after \"--\", no MSB_EXEC, no "
 			WORKLOAD_FILE ", no shell");

@@ -41,6 +41,16 @@ static size_t env_slot(const struct spawn_env *e, const char *name, size_t len)
 	return i;
 }
 
+void spawn_env_unset(struct spawn_env *e, const char *name)
+{
+	size_t i = env_slot(e, name, strlen(name));
+
+	if (i == e->n)
+		return;
+	memmove(&e->v[i], &e->v[i + 1], (e->n - i) * sizeof(e->v[0]));
+	e->n--;
+}
+
 const char *spawn_env_get(const struct spawn_env *e, const char *name)
 {
 	size_t i = env_slot(e, name, strlen(name));

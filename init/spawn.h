@@ -43,6 +43,9 @@ struct spawn_env {
  */
 void spawn_env_init(struct spawn_env *e, char *const *base);
 
+/** spawn_env_unset() - Take a variable out; no effect if it is not there */
+void spawn_env_unset(struct spawn_env *e, const char *name);
+
 /** spawn_env_get() - Value of a variable, or NULL; borrowed */
 const char *spawn_env_get(const struct spawn_env *e, const char *name);
 

@@ -41,4 +41,27 @@ int cmdline_get(struct span line, const char *name, char *buf, size_t size);
  */
 int cmdline_args(struct span line);
 
+/**
+ * COMMAND_LINE_SIZE of the kernel, which is not in its uapi: what a line that is
+ * longer loses is told by nobody, and init sees a value that is cut short
+ */
+#ifdef __riscv
+#define CMDLINE_SIZE	1024
+#else
+#define CMDLINE_SIZE	2048
+#endif
+
+/** Last of the gateway's variables, so that the others are known to be whole */
+#define CMDLINE_END	"MSB_END=1"
+
+/**
+ * cmdline_cut() - Which word the end of a full line may have cut short
+ * @name:	Receives its name, without the value; "--" if it is behind that
+ *
+ * A line that ends with MSB_END=1 is whole.
+ *
+ * Return: whether there is one
+ */
+bool cmdline_cut(struct span line, char *name, size_t size);
+
 #endif /* PROTO_CMDLINE_H */

@@ -140,3 +140,23 @@ int cmdline_args(struct span line)
 		n++;
 	return n;
 }
+
+bool cmdline_cut(struct span line, char *name, size_t size)
+{
+	struct word w, last = { 0 };
+	struct span rest = line;
+	bool words = false;
+
+	ASSERT(size);
+	if (line.len < CMDLINE_SIZE - 1)
+		return false;
+	while (next_word(&rest, &w)) {
+		words |= is_dashes(&w);
+		last = w;
+	}
+	if (!words && last.has_value && span_is(last.name, "MSB_END") &&
+	    span_is(last.value, "1"))
+		return false;
+	name[put(name, size, 0, words ? span_str("--") : last.name)] = '\0';
+	return true;
+}

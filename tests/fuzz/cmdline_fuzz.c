@@ -29,5 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	rc = cmdline_get(line, "MSB_NET", value, sizeof(value));
 	ASSERT(rc == 0 || rc == -ENOENT || rc == -ENAMETOOLONG);
 	ASSERT(rc || memchr(value, '\0', sizeof(value)));
+	if (cmdline_cut(line, tiny, sizeof(tiny)))
+		ASSERT(len >= CMDLINE_SIZE - 1 &&
+		       memchr(tiny, '\0', sizeof(tiny)));
 	return 0;
 }

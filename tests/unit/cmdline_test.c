@@ -173,6 +173,29 @@ static void test_args(void **state)
 	}
 }
 
+static void test_full(void **state)
+{
+	char line[CMDLINE_SIZE], name[8];
+	struct span s = { (uint8_t *)line, sizeof(line) - 1 };
+	const size_t at = sizeof(line) - 1 - strlen(" " CMDLINE_END);
+
+	(void)state;
+	memset(line, 'b', sizeof(line));
+	assert_true(cmdline_cut(s, name, sizeof(name)));
+	assert_string_equal(name, "bbbbbbb");
+	memcpy(line + at, " " CMDLINE_END, strlen(" " CMDLINE_END));
+	assert_false(cmdline_cut(s, name, sizeof(name)));
+	line[sizeof(line) - 2] = '\0';
+	line[at + 1] = 'X';
+	assert_true(cmdline_cut(s, name, sizeof(name)));
+	assert_string_equal(name, "XSB_END");
+	memcpy(line + 10, " -- ", 4);
+	assert_true(cmdline_cut(s, name, sizeof(name)));
+	assert_string_equal(name, "--");
+	s.len--;
+	assert_false(cmdline_cut(s, name, sizeof(name)));
+}
+
 int cmdline_test(void);
 int cmdline_test(void)
 {
@@ -181,6 +204,7 @@ int cmdline_test(void)
 		cmocka_unit_test(test_cut),
 		cmocka_unit_test(test_get),
 		cmocka_unit_test(test_args),
+		cmocka_unit_test(test_full),
 	};
 
 	return cmocka_run_group_tests_name("cmdline", tests, NULL, NULL);

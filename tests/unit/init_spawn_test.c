@@ -37,6 +37,11 @@ static void test_env(void **state)
 	assert_int_equal(spawn_env_set(&e, "A", "3", false), 0);
 	assert_string_equal(spawn_env_get(&e, "A"), "3");
 	assert_int_equal(spawn_env_set(&e, "C", "", true), 0);
+	assert_int_equal(spawn_env_set(&e, "D", "x", false), 0);
+	spawn_env_unset(&e, "D");
+	spawn_env_unset(&e, "D");
+	assert_null(spawn_env_get(&e, "D"));
+	assert_string_equal(spawn_env_get(&e, "C"), "");
 	assert_string_equal(e.v[2], "C=");
 	assert_null(e.v[3]);
 
