@@ -21,6 +21,9 @@
 /* Mounts that go along; what is mounted below them comes with them */
 static const char *const moved[] = { "/proc", "/sys", "/dev", "/run" };
 
+/* Mount points that no guest can do without */
+static const char *const needed[] = { "/proc", "/sys", "/dev", "/run", "/tmp" };
+
 /** value() - Copy a value of the command line; one too long counts as absent */
 static void value(struct span line, const char *name, char *buf, size_t size)
 {
@@ -102,6 +105,63 @@ static int enter(const char **stage)
 	return sys_chdir("/");
 }
 
+/** lacks() - The first mount point that is not there and cannot be made */
+static const char *lacks(void)
+{
+	struct stat st;
+	char to[64];
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		snprintf(to, sizeof(to), NEW_ROOT "%s", needed[i]);
+		if (sys_stat(to, &st) < 0 && sys_mkdir(to, 0755) == -EROFS)
+			return needed[i];
+	}
+	return NULL;
+}
+
+/** layer() - An overlay as the new root; what is written goes to ROOT_UPPER */
+static int layer(const char *data)
+{
+	sys_mkdir(ROOT_UPPER "/upper", 0755);
+	sys_mkdir(ROOT_UPPER "/work", 0755);
+	return sys_mount("overlay", NEW_ROOT, "overlay", 0, data);
+}
+
+static void layer_dirs(void)
+{
+	sys_mkdir("/run/msb", 0755);
+	sys_mkdir(LAYERS, 0700);
+}
+
+/**
+ * complete() - Give a read-only root the mount points that it lacks
+ *
+ * By an overlay, that is made read-only again when they are there.
+ */
+static void complete(void)
+{
+	const char *path = lacks();
+	int rc;
+
+	if (!path)
+		return;
+	layer_dirs();
+	sys_mkdir(ROOT_UPPER, 0755);
+	rc = sys_mount("tmpfs", ROOT_UPPER, "tmpfs", 0, "mode=755");
+	if (rc == 0)
+		rc = layer("lowerdir=" NEW_ROOT ",upperdir=" ROOT_UPPER
+			   "/upper,workdir=" ROOT_UPPER "/work");
+	if (rc < 0) {
+		log_err("root: it is read-only and has no %s, and there is no "
+			"overlay: %s", path, strerror(-rc));
+		return;
+	}
+	path = lacks();
+	if (path)
+		log_err("root: %s cannot be made", path);
+	sys_mount(NULL, NEW_ROOT, NULL, MS_REMOUNT | MS_RDONLY, NULL);
+}
+
 int root_switch(const struct root *r)
 {
 	const struct diskfs f = { .dev = r->dev, .dir = NEW_ROOT,
@@ -115,8 +175,10 @@ int root_switch(const struct root *r)
 		sys_mkdir(NEW_ROOT, 0755);
 		rc = diskfs_mount(&f);
 	}
-	if (rc >= 0)
+	if (rc >= 0) {
+		complete();
 		rc = enter(&stage);
+	}
 	if (rc < 0) {
 		sys_chdir("/");
 		log_err("root: %s: %s: %s", r->dev, stage, strerror(-rc));
@@ -176,8 +238,7 @@ static int mount_layers(const struct blockroot *b)
 {
 	int rc;
 
-	sys_mkdir("/run/msb", 0755);
-	sys_mkdir(LAYERS, 0700);
+	layer_dirs();
 	sys_mkdir(LOWER, 0755);
 	sys_mkdir(ROOT_UPPER, 0755);
 	rc = mount_part(b->lower, span_str(NULL), LOWER, MS_RDONLY);
@@ -185,11 +246,8 @@ static int mount_layers(const struct blockroot *b)
 		rc = mount_upper(b);
 	if (rc < 0)
 		return rc;
-	sys_mkdir(ROOT_UPPER "/upper", 0755);
-	sys_mkdir(ROOT_UPPER "/work", 0755);
-	rc = sys_mount("overlay", NEW_ROOT, "overlay", 0,
-		       "lowerdir=" LOWER ",upperdir=" ROOT_UPPER "/upper,"
-		       "workdir=" ROOT_UPPER "/work");
+	rc = layer("lowerdir=" LOWER ",upperdir=" ROOT_UPPER "/upper,"
+		   "workdir=" ROOT_UPPER "/work");
 	if (rc < 0)
 		log_err("root: overlay: %s", strerror(-rc));
 	return rc;

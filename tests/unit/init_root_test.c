@@ -76,6 +76,10 @@ static void test_wanted(void **state)
 	}
 }
 
+#define MADE	"mkdir /newroot/proc 755\nmkdir /newroot/sys 755\n"	\
+		"mkdir /newroot/dev 755\nmkdir /newroot/run 755\n"	\
+		"mkdir /newroot/tmp 755\n"
+
 static void test_switch(void **state)
 {
 	struct root r = { .dev = "/dev/vda", .flags = MS_RDONLY };
@@ -86,7 +90,7 @@ static void test_switch(void **state)
 	assert_int_equal(root_switch(&r), 0);
 	assert_string_equal(fake_calls(),
 		"mkdir /newroot 755\n"
-		"mount /dev/vda /newroot ext4 8001 -\n"
+		"mount /dev/vda /newroot ext4 8001 -\n" MADE
 		"chdir /newroot\n"
 		"mkdir /newroot/proc 755\nmount /proc /newroot/proc - 2000 -\n"
 		"mkdir /newroot/sys 755\nmount /sys /newroot/sys - 2000 -\n"
@@ -95,6 +99,40 @@ static void test_switch(void **state)
 		"umount /run 2\n"
 		"mount . / - 2000 -\nchroot .\nchdir /\n");
 	assert_string_equal(fake_logged(), "");
+}
+
+/* A read-only root without /run and /tmp gets them above it */
+static void test_complete(void **state)
+{
+	struct root r = { .dev = "/dev/vda", .flags = MS_RDONLY };
+	static const char layers[] =
+		"mkdir /newroot/run 755\n"
+		"mkdir /run/msb 755\nmkdir /run/msb/root 700\n"
+		"mkdir /run/msb/root/upper 755\n"
+		"mount tmpfs /run/msb/root/upper tmpfs 0 mode=755\n"
+		"mkdir /run/msb/root/upper/upper 755\n"
+		"mkdir /run/msb/root/upper/work 755\n"
+		"mount overlay /newroot overlay 0 lowerdir=/newroot,upperdir="
+		"/run/msb/root/upper/upper,workdir=/run/msb/root/upper/work\n";
+
+	(void)state;
+	fake_file("/dev/vda", S_IFBLK | 0600, NULL);
+	fake_file("/newroot/proc", S_IFDIR, NULL);
+	fake_file("/newroot/sys", S_IFDIR, NULL);
+	fake_file("/newroot/dev", S_IFDIR, NULL);
+	fake_fail("mkdir /newroot/run", -EROFS);
+	assert_int_equal(root_switch(&r), 0);
+	assert_non_null(strstr(fake_calls(), layers));
+	/* The fake's overlay changes nothing */
+	assert_string_equal(fake_logged(), "t: error: root: /run cannot be "
+			    "made\n");
+
+	fake_fail("mount overlay", -ENODEV);
+	assert_int_equal(root_switch(&r), 0);
+	assert_null(strstr(fake_calls(), "mount - /newroot - 21"));
+	assert_string_equal(fake_logged(), "t: error: root: it is read-only "
+			    "and has no /run, and there is no overlay: No such "
+			    "device\n");
 }
 
 static void test_types(void **state)
@@ -112,7 +150,8 @@ static void test_types(void **state)
 	calls = fake_calls();
 	assert_non_null(strstr(calls,
 		"mount /dev/vda /newroot ext4 8000 noatime\n"
-		"mount /dev/vda /newroot squashfs 8000 noatime\nchdir"));
+		"mount /dev/vda /newroot squashfs 8000 noatime\n" MADE
+		"chdir"));
 
 	/* A read-only disk is mounted read-only */
 	fake_fail("mount /dev/vda /newroot squashfs 8000", -EROFS);
@@ -280,7 +319,8 @@ int init_root_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
-		T(test_parse), T(test_wanted), T(test_switch), T(test_types),
+		T(test_parse), T(test_wanted), T(test_switch),
+		T(test_complete), T(test_types),
 		T(test_failures), T(test_assemble), T(test_assemble_fails),
 		T(test_init),
 #undef T
