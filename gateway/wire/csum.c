@@ -33,7 +33,9 @@ static uint16_t fold64(uint64_t s)
  *
  * Four independent chains, because one would wait for its own carry.  Measured
  * with gcc 12 -O2 on one Xeon core, odd length, every other start unaligned:
- * 28 GB/s on 64 KiB, 24 GB/s on 1460 bytes, 8 ns for 19 bytes.
+ * 28 GB/s on 64 KiB, 24 GB/s on 1460 bytes, 8 ns for 19 bytes.  AVX2 takes 41
+ * instead of 48 ns for 1448 bytes, 1 % of what a plain frame costs the gateway,
+ * and is no faster on 64 KiB: not worth a second way.
  */
 static uint64_t sum_bytes(const uint8_t *p, size_t len)
 {
