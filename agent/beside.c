@@ -66,12 +66,12 @@ int beside_start(struct beside *b, struct conf *c)
 	*b = (struct beside){ .token_fd = -1, .notify.fd = -1 };
 	if (c->dry)
 		return rc;
-	if (!c->pid1) {
+	if (!c->pid1)
 		service(b, c);
-	} else if (c->handoff) {
+	else if (c->handoff)
 		b->token_fd = memtoken_file();
-		rc = keep_child();
-	}
+	if (c->handoff || c->keep)
+		rc = keep_child(!c->handoff);
 	if (rc < 0)
 		load(b, c);
 	return rc;

@@ -21,6 +21,7 @@ enum {
 	CONF_OPT_ONCE,
 	CONF_OPT_DRY_RUN,
 	CONF_OPT_HANDOFF,
+	CONF_OPT_KEEP,
 	CONF_OPT_NOTIFY_FD,
 	CONF_OPT_HELP,
 };
@@ -45,6 +46,8 @@ static void conf_usage(bool net, FILE *f)
 	      " of MSB_LINK\n"
 	      "  --run-dir DIR    for the status file (" REPORT_RUN_DIR ")\n"
 	      "  --log-level L    info if not given\n"
+	      "  --keep           start it again when it dies, in a second"
+	      " process\n"
 	      "  --notify-fd N    write a newline there when the network is"
 	      " ready\n"
 	      "  --pid1           PID 1 started this: do not look into /proc"
@@ -76,6 +79,7 @@ int conf_args(struct conf *c, bool net, int argc, char **argv)
 		{ "log-level", required_argument, NULL, CONF_OPT_LOG_LEVEL },
 		{ "link", required_argument, NULL, CONF_OPT_LINK },
 		{ "handoff", no_argument, NULL, CONF_OPT_HANDOFF },
+		{ "keep", no_argument, NULL, CONF_OPT_KEEP },
 		{ "notify-fd", required_argument, NULL, CONF_OPT_NOTIFY_FD },
 		{ "once", no_argument, NULL, CONF_OPT_ONCE },
 		{ "dry-run", no_argument, NULL, CONF_OPT_DRY_RUN },
@@ -102,6 +106,9 @@ int conf_args(struct conf *c, bool net, int argc, char **argv)
 			break;
 		case CONF_OPT_HANDOFF:
 			c->handoff = true;
+			break;
+		case CONF_OPT_KEEP:
+			c->keep = true;
 			break;
 		case CONF_OPT_NOTIFY_FD:
 			if (!conf_number(optarg, &c->notify_fd))

@@ -19,13 +19,14 @@
  * @link:	Stands in for MSB_LINK; NULL if it is not given; borrowed
  * @root:	Prefix of the files that are written; "" except in tests
  * @ready_fd:	Pipe to PID 1; -1 for none
+ * @keep:	Start the agent again when it dies
  * @notify_fd:	Gets a newline when we are ready; -1 for none
  * @token:	Given by PID 1; zero if there is none
  * @probe:	URL to fetch once we are ready; "" for none
  */
 struct conf {
 	struct env env;
-	bool pid1, once, dry, verbose, handoff, bad_net;
+	bool pid1, once, dry, verbose, handoff, keep, bad_net;
 	enum log_level level;
 	const char *link, *root, *run_dir;
 	int ready_fd, notify_fd;

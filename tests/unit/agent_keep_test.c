@@ -46,7 +46,7 @@ static void test_lives(void **state)
 		int rc;
 
 		log_init(STDERR_FILENO, "t", LOG_SINK_TEXT, LOG_LEVEL_ERR);
-		rc = keep_child();
+		rc = keep_child(false);
 		if (rc >= 0)
 			_exit(rc == 0 && *lives == 3 ? 42 : 1);
 		kill(getppid(), SIGTERM);
@@ -62,10 +62,54 @@ static void test_lives(void **state)
 	munmap(lives, sizeof(*lives));
 }
 
+/** obey() - In a keeper that obeys, and its children; never returns */
+static _Noreturn void obey(int *lives, bool die)
+{
+	int rc;
+
+	log_init(STDERR_FILENO, "t", LOG_SINK_TEXT, LOG_LEVEL_ERR);
+	rc = keep_child(true);
+	if (rc >= 0)
+		_exit(rc == 0 ? 42 : 1);
+	++*lives;
+	if (die)
+		raise(SIGKILL);
+	for (;;)
+		pause();	/* SIGTERM is not blocked, and ends it */
+}
+
+/* SIGTERM reaches the child, also while there is none: nobody comes back */
+static void test_obey(void **state)
+{
+	(void)state;
+	for (int die = 0; die < 2; die++) {
+		volatile int *lives = mmap(NULL, sizeof(int),
+					   PROT_READ | PROT_WRITE, MAP_SHARED |
+					   MAP_ANONYMOUS, -1, 0);
+		int status = 0;
+		pid_t pid;
+
+		assert_ptr_not_equal(lives, MAP_FAILED);
+		pid = fork();
+		if (pid == 0)
+			obey((int *)(uintptr_t)lives, die);
+		for (int i = 0; i < 1000 && !*lives; i++)
+			usleep(10000);
+		assert_int_equal(kill(pid, SIGTERM), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 42);
+		if (!die)
+			assert_int_equal(*lives, 1);
+		munmap((void *)(uintptr_t)lives, sizeof(int));
+	}
+}
+
 int agent_keep_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_delay), cmocka_unit_test(test_lives),
+		cmocka_unit_test(test_obey),
 	};
 
 	return cmocka_run_group_tests_name("agent_keep", tests, NULL, NULL);

@@ -195,6 +195,20 @@ def openrc(request, room, servers):
     return g
 
 
+@pytest.fixture(scope="module")
+def openrc_service(room, servers):
+    d = room("openrc_service")
+    image = disk(d, "openrc", "openrc_service", servers.variables(), {
+        "etc/inittab": INITTAB,
+        "etc/init.d/msb-test": SERVICE,
+        "etc/runlevels/default/msb-test": ("/etc/init.d/msb-test",),
+        "etc/msb/last.sh": "exit 0\n",
+    }, bake=["--companion", "openrc"])
+    g = boot(d, image, "init=/sbin/init", mem=256)
+    image.unlink()
+    return g
+
+
 def net(g, name, everything=True):
     """The network is as the agent made it"""
     addr = g.step(f"{name}_addr" if name else "addr").ok().text
@@ -339,6 +353,16 @@ def test_openrc(openrc):
     assert "msb-test" in openrc.step("started").ok().lines
     assert openrc.step("musl").ok().text == "dynamic musl"
     other(openrc)
+
+
+def test_openrc_service(openrc_service):
+    g = openrc_service
+    assert "started" in g.step("service").ok().text
+    assert g.step("agent").ok().text.rstrip() == "/sbin/msb-init agent --keep"
+    net(g, "", False)
+    assert g.step("killed").ok().text == "hello from 127.0.0.1"
+    g.step("stopped").ok()
+    assert "reboot: Power down" in g.log()
 
 
 # --- baking a companion ------------------------------------------------------
