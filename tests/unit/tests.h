@@ -1,3 +1,4 @@
+X(agent_bundle)
 X(agent_ca)
 X(agent_file)
 X(agent_keep)
