@@ -261,7 +261,8 @@ PKG_lint  := clang clang-tidy clang-format cppcheck
 PKG_test  := libcmocka-dev libmnl-dev libcurl4-openssl-dev python3-pytest \
 	     python3-scapy iproute2 iputils-ping curl socat bind9-dnsutils \
 	     unbound openssl tcpdump ethtool procps iperf3 traceroute \
-	     iputils-tracepath ngtcp2-client ngtcp2-server
+	     iputils-tracepath ngtcp2-client ngtcp2-server \
+	     ca-certificates wget git strace
 # python3 and openssl are for rootfs/demo
 # and passt, ethtool for comparing with pasta under netem
 PKG_vm    := qemu-system-x86 busybox-static e2fsprogs kmod python3 openssl \

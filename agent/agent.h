@@ -12,6 +12,7 @@
  *	IFACE MAC MTU IPV4 GW4 IPV6 GW6 LINK	what was configured
  *	CA_BUNDLE	file in which our CA was installed: for SSL_CERT_FILE
  *	CA_FILE		our CA alone: for NODE_EXTRA_CA_CERTS
+ *	CA_JKS		trust store of Java with both: for JAVA_TOOL_OPTIONS
  *	T_START T_LINK T_ETH0 T_CONNECTED	CLOCK_BOOTTIME, in ns
  *	READY=1		the interface is up, names resolve, the CA is installed
  *	FAILED=reason	instead of READY: it is not; a NIC that comes later may
@@ -58,6 +59,14 @@ int agent_probe_main(int argc, char **argv);
  *	   kernel cannot be asked
  */
 int agent_status_main(int argc, char **argv);
+
+/**
+ * agent_ca_main() - "msb-init ca": show which trust stores have our CA
+ *
+ * Return: exit status: 0; 1 if --verify finds something missing; 2 for wrong
+ *	   usage; 3 if no CA was given
+ */
+int agent_ca_main(int argc, char **argv);
 
 /** agent_version_print() - Names and versions of the libraries, one a line */
 void agent_version_print(FILE *f);

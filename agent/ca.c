@@ -1,295 +1,298 @@
-#include <bearssl.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "agent/ca.h"
+#include "agent/ca_java.h"
+#include "agent/ca_stores.h"
 #include "base/util.h"
 
-static const char *const ca_inputs[] = {
-	"/.msb/tls/ca.pem",
-	"/etc/msb/ca.pem",
-};
+#define CA_LINE		320
+#define CA_PROFILE_MAX	4096
 
-#define CA_DEFAULT	"/etc/ssl/certs/ca-certificates.crt"
-
-/* Debian and Alpine; Fedora; RHEL; openSUSE, old and new; BSD style; Arch */
-static const char *const ca_bundles[] = {
-	CA_DEFAULT,
-	"/etc/pki/tls/certs/ca-bundle.crt",
-	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-	"/etc/ssl/ca-bundle.pem",
-	"/var/lib/ca-certificates/ca-bundle.pem",
-	"/etc/ssl/cert.pem",
-	"/etc/ca-certificates/extracted/tls-ca-bundle.pem",
-};
-
-/**
- * struct ca_parse - State while a file is read
- * @der:	The certificate being collected, @len of @cap bytes; owned
- * @take:	The block being read is a certificate
- * @open:	A block has begun and not ended
- */
-struct ca_parse {
-	uint8_t *der;
-	size_t len, cap;
-	bool take, open, overflow;
+/* Files where the host puts certificates; the last one has those of its own */
+static const struct ca_input {
+	const char *path;
+	size_t max;
 	unsigned int certs;
-	struct wr *out;
-	const char *why;
+} ca_inputs[] = {
+	{ "/.msb/tls/ca.pem", CA_MAX, CA_CERTS_MAX },
+	{ "/etc/msb/ca.pem", CA_MAX, CA_CERTS_MAX },
+	{ "/sys/firmware/qemu_fw_cfg/by_name/opt/msb/ca.pem/raw", CA_MAX,
+	  CA_CERTS_MAX },
+	{ "/.msb/tls/host-cas.pem", CA_HOST_MAX, CA_HOST_CERTS_MAX },
 };
 
-static void ca_on_data(void *arg, const void *src, size_t len)
-{
-	struct ca_parse *p = arg;
+/**
+ * struct ca_reading - While sources are read
+ * @first:	First error of one; 0 if there was none
+ * @names:	Copies of names from MSB_CA that the set borrows
+ */
+struct ca_reading {
+	const struct file_where *where;
+	const struct ca_conf *conf;
+	struct roots *set;
+	struct ca_result *res;
+	int first;
+};
 
-	if (!p->take)
+__attribute__((format(printf, 2, 3)))
+static void ca_say(const struct ca_conf *conf, const char *fmt, ...)
+{
+	char line[CA_LINE];
+	va_list ap;
+
+	if (!conf->say)
 		return;
-	if (len > p->cap - p->len) {
-		p->overflow = true;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	conf->say(conf->arg, line);
+}
+
+/* --- inputs -------------------------------------------------------------- */
+
+static void ca_take(struct ca_reading *r, const char *name, struct span pem,
+		    unsigned int max)
+{
+	const struct roots_in in = {
+		.name = name, .max = max, .now = r->conf->now,
+		.clock_set = r->conf->clock_set, .say = r->conf->say,
+		.arg = r->conf->arg };
+	int rc = roots_take(r->set, pem, &in);
+
+	if (rc < 0 && !r->first)
+		r->first = rc;
+	if (rc < 0)
 		return;
-	}
-	memcpy(p->der + p->len, src, len);
-	p->len += len;
-}
-
-/* One certificate is whole: check it, and write it out */
-static int ca_on_cert(struct ca_parse *p)
-{
-	br_x509_decoder_context dc;
-	size_t n;
-	uint8_t *dst;
-
-	br_x509_decoder_init(&dc, NULL, NULL);
-	br_x509_decoder_push(&dc, p->der, p->len);
-	if (p->overflow || br_x509_decoder_last_error(&dc)) {
-		p->why = "a certificate in it does not decode";
-		return -EBADMSG;
-	}
-	if (!br_x509_decoder_isCA(&dc)) {
-		p->why = "a certificate in it is not that of a CA";
-		return -EBADMSG;
-	}
-	if (++p->certs > CA_CERTS_MAX) {
-		p->why = "it has too many certificates";
-		return -EBADMSG;
-	}
-	/* br_pem_encode() adds a NUL behind what it counts */
-	n = br_pem_encode(NULL, NULL, p->len, "CERTIFICATE", BR_PEM_LINE64);
-	dst = malloc(n + 1);
-	if (!dst)
-		return -ENOMEM;
-	n = br_pem_encode(dst, p->der, p->len, "CERTIFICATE", BR_PEM_LINE64);
-	wr_bytes(p->out, dst, n);
-	free(dst);
-	return 0;
-}
-
-static int ca_on_event(struct ca_parse *p, br_pem_decoder_context *pem)
-{
-	const char *name;
-
-	switch (br_pem_decoder_event(pem)) {
-	case BR_PEM_BEGIN_OBJ:
-		name = br_pem_decoder_name(pem);
-		p->take = !strcmp(name, "CERTIFICATE") ||
-			  !strcmp(name, "X509 CERTIFICATE");
-		p->open = true;
-		p->len = 0;
-		br_pem_decoder_setdest(pem, ca_on_data, p);
-		return 0;
-	case BR_PEM_END_OBJ:
-		p->open = false;
-		return p->take ? ca_on_cert(p) : 0;
-	case BR_PEM_ERROR:
-		p->why = "it is not PEM";
-		return -EBADMSG;
-	default:
-		return 0;
-	}
-}
-
-/* The decoder does not know CR, as in files from Windows: it never sees one */
-static int ca_feed(struct ca_parse *p, br_pem_decoder_context *pem,
-		   struct span in)
-{
-	while (in.len) {
-		struct span part = span_cut(&in, '\r', NULL);
-
-		while (part.len) {
-			size_t n = br_pem_decoder_push(pem, part.p, part.len);
-			int rc = ca_on_event(p, pem);
-
-			if (rc)
-				return rc;
-			part.p += n;
-			part.len -= n;
-		}
-	}
-	return 0;
-}
-
-int ca_check(struct span in, struct wr *out, const char **why)
-{
-	static const char key[] = "PRIVATE KEY", dashes[] = "-----";
-	struct ca_parse p = { .cap = in.len, .out = out, .why = "" };
-	br_pem_decoder_context pem;
-	int rc = -EBADMSG;
-	bool cut;
-
-	*why = "";
-	if (in.len && memmem(in.p, in.len, key, sizeof(key) - 1)) {
-		*why = "it holds a private key";
-		return rc;
-	}
-	p.der = malloc(in.len + 1);
-	if (!p.der)
-		return -ENOMEM;
-	br_pem_decoder_init(&pem);
-	rc = ca_feed(&p, &pem, in);
-	cut = p.open && (in.len < sizeof(dashes) - 1 ||
-			 memcmp(in.p + in.len - (sizeof(dashes) - 1), dashes,
-				sizeof(dashes) - 1));
-	if (!rc && !cut)	/* the last line may lack its newline */
-		rc = ca_feed(&p, &pem, span_str("\n"));
-	if (!rc && p.open) {
-		p.why = "it is cut off";
-		rc = -EBADMSG;
-	} else if (!rc && !p.certs) {
-		p.why = "it holds no certificate";
-		rc = -EBADMSG;
-	}
-	free(p.der);
-	*why = p.why;
-	return rc ? rc : (int)p.certs;
+	if (!r->res->sources++)
+		(void)span_copy(span_str(name), r->res->source,
+				sizeof(r->res->source));
 }
 
 /**
- * ca_bundle_edit() - Put our block into one bundle, or take it out
- * @pem:	Certificates; empty to take them out
- * @must:	Make the bundle if it is missing
- *
- * Return: 0; -ENOENT if there is no such bundle; -errno
+ * ca_file() - Take a file
+ * @must:	It was asked for by name: say so if it is missing
  */
-static int ca_bundle_edit(const struct file_where *w, struct span pem,
-			  bool must)
+static void ca_file(struct ca_reading *r, const struct ca_input *in, bool must)
 {
-	char path[PATH_MAX], *old = NULL;
-	uint8_t *text = NULL;
-	size_t len = 0, cap;
-	struct wr all;
+	struct file_where w = *r->where;
+	char path[PATH_MAX], *pem;
+	size_t len;
 	int rc;
 
-	rc = file_path(w, path, sizeof(path));
-	if (rc)
-		return rc;
-	rc = file_read(path, CA_BUNDLE_MAX, &old, &len);
-	if (rc && !(rc == -ENOENT && must))
-		return rc;
-	cap = len + pem.len + 64;	/* the marks */
-	text = malloc(cap);
-	if (!text) {
-		free(old);
-		return -ENOMEM;
+	w.path = in->path;
+	rc = file_path(&w, path, sizeof(path));
+	if (!rc)
+		rc = file_read(path, in->max, &pem, &len);
+	if ((rc == -ENOENT || rc == -ENOTDIR) && !must)
+		return;
+	if (rc) {
+		r->res->refused++;
+		if (!r->first)
+			r->first = rc;
+		ca_say(r->conf, "%s: %s", in->path, rc == -EFBIG ?
+		       "it is too large for a CA" : strerror(-rc));
+		return;
 	}
-	all = wr_init(text, cap);
-	file_block((struct span){ (uint8_t *)old, len }, pem, &all);
-	rc = all.bad ? -ENOBUFS :
-	     file_put(w, (struct span){ text, wr_len(&all) }, true, NULL);
-	free(text);
-	free(old);
-	return rc;
+	ca_take(r, in->path, (struct span){ (uint8_t *)pem, len }, in->certs);
+	free(pem);
 }
 
-/*
- * Every bundle there is; the default one is made if there is none.  One under
- * two names has what it needs when the second comes.
- */
-static int ca_edit_all(const struct file_where *where, struct span pem,
-		       struct ca_result *res)
+static void ca_files(struct ca_reading *r)
+{
+	static char names[8][PATH_MAX];
+	struct span all = span_str(r->conf->files);
+	size_t n = 0;
+
+	while (all.len) {
+		struct span one = span_trim(span_cut(&all, ',', NULL));
+		struct ca_input in = { names[n], CA_MAX, CA_CERTS_MAX };
+
+		if (!one.len)
+			continue;
+		if (one.p[0] != '/' || n + 1 == ARRAY_SIZE(names) ||
+		    span_copy(one, names[n], PATH_MAX)) {
+			r->res->refused++;
+			ca_say(r->conf, "MSB_CA: \"%.*s\": %s",
+			       (int)MIN(one.len, 64U), (const char *)one.p,
+			       one.p[0] != '/' ? "not an absolute path" :
+			       "too many files, or too long a path");
+			continue;
+		}
+		n++;
+		ca_file(r, &in, true);
+	}
+}
+
+int ca_load(const struct file_where *w, const struct ca_conf *conf,
+	    struct roots *set, struct ca_result *res)
+{
+	struct ca_reading r = { w, conf, set, res, 0 };
+
+	memset(res, 0, sizeof(*res));
+	memset(set, 0, sizeof(*set));
+	for (size_t i = 0; i < ARRAY_SIZE(ca_inputs); i++)
+		ca_file(&r, &ca_inputs[i], false);
+	ca_files(&r);
+	for (size_t i = 0; i < conf->given_n; i++)
+		ca_take(&r, conf->given[i].name, conf->given[i].pem,
+			CA_HOST_CERTS_MAX);
+	res->refused += set->broken + set->not_ca + set->expired + set->over +
+			set->keys;
+	res->unjudged = set->unjudged;
+	return set->n ? 0 : r.first;
+}
+
+/* --- what programs are pointed to ---------------------------------------- */
+
+static void ca_note(struct ca_result *res, const char *text)
+{
+	size_t n = strlen(res->note);
+
+	snprintf(res->note + n, sizeof(res->note) - n, "%s%s", n ? "; " : "",
+		 text);
+}
+
+static int ca_write_file(const struct file_where *where,
+			 const struct roots *set, struct ca_result *res)
 {
 	struct file_where w = *where;
-	int rc, first = 0;
+	size_t size = roots_pem_size(set);
+	uint8_t *text = malloc(size + 1);
+	struct wr out = wr_init(text, text ? size : 0);
+	int rc = text ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < ARRAY_SIZE(ca_bundles); i++) {
-		w.path = ca_bundles[i];
-		rc = ca_bundle_edit(&w, pem, false);
-		if (rc == -ENOENT)
-			continue;
-		if (rc && !first)
-			first = rc;
-		if (!rc && pem.len && !res->bundle[0])
-			(void)span_copy(span_str(w.path), res->bundle,
-					sizeof(res->bundle));
-	}
-	if (res->bundle[0])
-		return 0;
-	if (first || !pem.len)
-		return first;
-	w.path = CA_DEFAULT;
-	rc = ca_bundle_edit(&w, pem, true);
-	if (!rc)
-		(void)span_copy(span_str(CA_DEFAULT), res->bundle,
-				sizeof(res->bundle));
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < set->n; i++)
+		wr_span(&out, set->v[i].pem);
+	snprintf(res->file, sizeof(res->file), "%.4000s/" CA_FILE_NAME,
+		 w.run_dir);
+	w.path = res->file;
+	rc = file_put(&w, (struct span){ text, size }, false, NULL);
+	if (rc)
+		res->file[0] = '\0';
+	free(text);
 	return rc;
 }
 
-/* The first of our files that is there */
-static int ca_input(const struct file_where *where, struct ca_result *res,
-		    char **pem, size_t *len)
+/* A file in the run directory that is not needed any longer */
+static void ca_drop(const struct file_where *where, const char *name)
 {
 	struct file_where w = *where;
 	char path[PATH_MAX];
-	int rc = -ENOENT;
 
-	for (size_t i = 0; i < ARRAY_SIZE(ca_inputs) && rc == -ENOENT; i++) {
-		w.path = ca_inputs[i];
-		rc = file_path(&w, path, sizeof(path));
-		if (!rc)
-			rc = file_read(path, CA_MAX, pem, len);
-		if (rc != -ENOENT)
-			(void)span_copy(span_str(w.path), res->file,
-					sizeof(res->file));
-	}
-	return rc;
+	snprintf(path, sizeof(path), "%.4000s/%s", w.run_dir, name);
+	w.path = path;
+	(void)file_remove(&w);
 }
 
-int ca_install(const struct file_where *w, struct ca_result *res)
+static int ca_profile(const struct file_where *where,
+		      const struct ca_conf *conf, const struct ca_result *res)
 {
-	/* DER in lines of 64, at worst as many small ones as are allowed */
-	static uint8_t buf[2 * CA_MAX];
-	struct wr out = wr_init(buf, sizeof(buf));
-	char *pem = NULL;
-	size_t len = 0;
+	const struct ca_env e = { res->bundle, res->file, res->jks };
+	struct file_where w = *where;
+	uint8_t text[CA_PROFILE_MAX];
+	struct wr out = wr_init(text, sizeof(text));
+
+	w.path = CA_ENV_PROFILE;
+	if (res->certs)
+		ca_env_profile(&e, conf->mode, &out);
+	if (out.bad)
+		return -ENOBUFS;
+	if (!wr_len(&out))
+		return file_remove(&w);
+	return file_put_how(&w, (struct span){ text, wr_len(&out) }, true,
+			    FILE_HOW_RENAME, NULL);
+}
+
+static void ca_java(const struct file_where *w, const struct ca_conf *conf,
+		    const struct roots *set, struct ca_result *res)
+{
 	int rc;
 
-	memset(res, 0, sizeof(*res));
-	res->why = "";
-	rc = ca_input(w, res, &pem, &len);
-	if (rc == -ENOENT)
-		return ca_edit_all(w, (struct span){ 0 }, res);
+	if (!set->n || !ca_java_found(w)) {
+		ca_drop(w, CA_JKS_NAME);
+		return;
+	}
+	rc = ca_java_write(w, set, res->bundle, res->jks, sizeof(res->jks));
+	if (rc) {
+		ca_say(conf, "cannot make a trust store for Java: %s",
+		       strerror(-rc));
+		ca_note(res, "Java does not trust it");
+	}
+}
+
+/* Bundles could not be written: programs are pointed to a file that can */
+static int ca_fall_back(const struct file_where *w, const struct roots *set,
+			struct ca_result *res, int rc)
+{
+	if (ca_stores_save(w, set, CA_SAVED_NAME, res->bundle,
+			   sizeof(res->bundle))) {
+		res->bundle[0] = '\0';
+		return rc;
+	}
+	ca_note(res, "no bundle of the image can be written: programs without"
+		" our variables do not trust it");
+	return 0;
+}
+
+int ca_install(const struct file_where *w, const struct ca_conf *conf,
+	       struct ca_result *res)
+{
+	static struct ca_stores stores;
+	struct roots set;
+	int rc = ca_load(w, conf, &set, res);
+
 	if (rc)
-		return rc;
-	rc = ca_check((struct span){ (uint8_t *)pem, len }, &out, &res->why);
-	free(pem);
-	if (rc < 0)
-		return rc;
-	ASSERT(!out.bad);
-	res->certs = (unsigned int)rc;
-	return ca_edit_all(w, (struct span){ buf, wr_len(&out) }, res);
+		goto out;
+	ca_stores_install(w, &set, &stores);
+	(void)span_copy(span_str(stores.bundle), res->bundle,
+			sizeof(res->bundle));
+	if (set.n && !res->bundle[0])
+		rc = ca_fall_back(w, &set, res, stores.rc);
+	else
+		ca_drop(w, CA_SAVED_NAME);
+	if (!set.n)
+		rc = stores.rc;
+	if (set.n && !rc && ca_write_file(w, &set, res))
+		ca_note(res, "no file for Node.js and Deno");
+	if (!set.n)
+		ca_drop(w, CA_FILE_NAME);
+	if (rc)
+		goto out;
+	res->certs = set.n;
+	ca_java(w, conf, &set, res);
+	if (set.n && ca_java_nss(w))
+		ca_note(res, "the NSS database of the system is left alone");
+	if (ca_profile(w, conf, res) && set.n)
+		ca_note(res, "no variables for login shells: /etc/profile.d"
+			" cannot be written");
+	if (stores.skipped && set.n)
+		ca_note(res, "an update of the distribution's bundle drops it,"
+			" or a directory of OpenSSL lacks it");
+out:
+	roots_free(&set);
+	return rc;
 }
 
 int ca_bundle(const struct file_where *where, char *buf, size_t size)
 {
 	struct file_where w = *where;
+	char saved[PATH_MAX];
 	struct stat st;
 
-	for (size_t i = 0; i < ARRAY_SIZE(ca_bundles); i++) {
-		w.path = ca_bundles[i];
+	snprintf(saved, sizeof(saved), "%.4000s/" CA_SAVED_NAME, w.run_dir);
+	w.path = saved;
+	if (!file_path(&w, buf, size) && !stat(buf, &st))
+		return 0;
+	for (size_t i = 0; (w.path = ca_stores_bundle(i)); i++)
 		if (!file_path(&w, buf, size) && !stat(buf, &st) &&
 		    S_ISREG(st.st_mode))
 			return 0;
-	}
 	return -ENOENT;
 }

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/ca.h"
@@ -263,21 +264,37 @@ static void check_names(struct check_ctx *x, const struct file_where *w)
 		k->is[0] = '\0';
 }
 
+/* The first thing that there is to say is the cause */
+static void check_ca_say(void *arg, const char *text)
+{
+	char *why = arg;
+
+	if (!why[0])
+		snprintf(why, REPORT_VALUE, "%s", text);
+}
+
 static void check_ca(struct check_ctx *x, const struct file_where *w)
 {
 	static struct ca_result ca;
 	unsigned int was = plan_count();
-	int rc = ca_install(w, &ca);
+	char files[REPORT_VALUE] = "", mode[16] = "", why[REPORT_VALUE] = "";
+	struct ca_conf conf = { .files = files, .now = time(NULL),
+				.say = check_ca_say, .arg = why };
 	struct check *k;
+	int rc;
 
+	(void)span_copy(check_get(x->report, "CA_FILES"), files, sizeof(files));
+	(void)span_copy(check_get(x->report, "CA_ENV"), mode, sizeof(mode));
+	(void)ca_env_mode(mode, &conf.mode);
+	rc = ca_install(w, &conf, &ca);
 	if (!rc && !ca.certs && plan_count() == was)
 		return;		/* none is asked for, and none is there */
-	k = check_file(x, "ca", was, rc, ca.file[0] ? ca.file : "CA bundle");
-	snprintf(k->asked, sizeof(k->asked), "%.255s",
-		 ca.file[0] ? ca.file : "none");
+	k = check_file(x, "ca", was, rc, ca.source[0] ? ca.source : "CA");
+	snprintf(k->asked, sizeof(k->asked), "%.230s",
+		 ca.source[0] ? ca.source : "none");
 	if (rc == -EBADMSG) {
 		snprintf(k->is, sizeof(k->is), "refused");
-		snprintf(k->why, sizeof(k->why), "%s", ca.why);
+		snprintf(k->why, sizeof(k->why), "%s", why);
 	}
 }
 

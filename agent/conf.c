@@ -282,6 +282,37 @@ static int conf_get_environ(const struct conf_src *s, const char *name,
 	return conf_environ(s->text, name, buf, size);
 }
 
+/* The variables about CA certificates; whether there is any */
+static bool conf_ca_from(struct conf *c, const struct conf_src *s)
+{
+	char mode[16];
+	bool any = true;
+
+	switch (s->get(s, "MSB_CA", c->ca, sizeof(c->ca))) {
+	case 0:
+		break;
+	case -ENOENT:
+		any = false;
+		break;
+	default:
+		log_warn("MSB_CA: too long");
+		c->ca[0] = '\0';
+	}
+	switch (s->get(s, "MSB_CA_ENV", mode, sizeof(mode))) {
+	case 0:
+		any = true;
+		if (!ca_env_mode(mode, &c->ca_env))
+			break;
+		/* fall through */
+	default:
+		log_warn("MSB_CA_ENV: keep, replace or off");
+		break;
+	case -ENOENT:
+		break;
+	}
+	return any;
+}
+
 /* Set every variable that the source has; whether there was any */
 static bool conf_from(struct conf *c, const struct conf_src *s,
 		      struct report *r)
@@ -313,7 +344,7 @@ static bool conf_from(struct conf *c, const struct conf_src *s,
 	if (!rc)
 		(void)span_copy(span_trim(span_str(value)), c->probe,
 				sizeof(c->probe));
-	return any || !rc;
+	return conf_ca_from(c, s) || any || !rc;
 }
 
 static void conf_cut(struct conf *c, struct report *r, const char *name)
@@ -337,7 +368,7 @@ static void conf_check_cut(struct conf *c, struct report *r, struct span line)
 		conf_cut(c, r, name);
 }
 
-/* Another init started us and kept its variables to itself */
+/* Another init started us and kept its variables to itself; @r: NULL for CA */
 static void conf_from_proc(struct conf *c, struct report *r)
 {
 	static const struct {
@@ -358,11 +389,19 @@ static void conf_from_proc(struct conf *c, struct report *r)
 		if (file_read(files[i].path, CONF_FILE_MAX, &text, &len))
 			continue;
 		s.text = (struct span){ (uint8_t *)text, len };
-		found = conf_from(c, &s, r);
-		if (found && files[i].get == conf_get_cmdline)
+		found = r ? conf_from(c, &s, r) : conf_ca_from(c, &s);
+		if (r && found && files[i].get == conf_get_cmdline)
 			conf_check_cut(c, r, s.text);
 		free(text);
 	}
+}
+
+void conf_ca(struct conf *c)
+{
+	const struct conf_src own = { .get = conf_get_own };
+
+	if (!conf_ca_from(c, &own))
+		conf_from_proc(c, NULL);
 }
 
 void conf_env(struct conf *c, struct report *r)

@@ -1,12 +1,14 @@
 #ifndef AGENT_CONF_H
 #define AGENT_CONF_H
 
+#include "agent/ca_env.h"
 #include "agent/report.h"
 #include "base/log.h"
 #include "proto/env.h"
 #include "proto/hello.h"
 
 #define CONF_URL_MAX	1024
+#define CONF_CA_MAX	1024
 
 /**
  * struct conf - Options and variables of the agent
@@ -23,6 +25,8 @@
  * @notify_fd:	Gets a newline when we are ready; -1 for none
  * @token:	Given by PID 1; zero if there is none
  * @probe:	URL to fetch once we are ready; "" for none
+ * @ca:		Files with CA certificates, parted by commas; "" for none
+ * @ca_env:	Whether login shells get variables for them
  */
 struct conf {
 	struct env env;
@@ -31,7 +35,8 @@ struct conf {
 	const char *link, *root, *run_dir;
 	int ready_fd, notify_fd;
 	uint8_t token[HELLO_TOKEN_LEN];
-	char probe[CONF_URL_MAX];
+	char probe[CONF_URL_MAX], ca[CONF_CA_MAX];
+	enum ca_env_mode ca_env;
 };
 
 /**
@@ -51,6 +56,14 @@ int conf_args(struct conf *c, bool net, int argc, char **argv);
  * variables is there, from /proc/cmdline, then from /proc/1/environ.
  */
 void conf_env(struct conf *c, struct report *r);
+
+/**
+ * conf_ca() - Read only what concerns CA certificates
+ * @c:		Zeroed by the caller
+ *
+ * From our own environment, then from where PID 1 has its variables.
+ */
+void conf_ca(struct conf *c);
 
 /** conf_token() - Read 32 hex digits and a newline into @token; -EBADMSG */
 int conf_token(struct span text, uint8_t token[static HELLO_TOKEN_LEN]);

@@ -220,8 +220,8 @@ static bool file_planned(const char *path)
 	return plan_do("write %s, mode 0644", path);
 }
 
-int file_put(const struct file_where *w, struct span data, bool follow,
-	     enum file_done *done)
+int file_put_how(const struct file_where *w, struct span data, bool follow,
+		 enum file_how pinch, enum file_done *done)
 {
 	char path[PATH_MAX], real[PATH_MAX];
 	enum file_done how = FILE_DONE_RENAMED;
@@ -250,17 +250,51 @@ int file_put(const struct file_where *w, struct span data, bool follow,
 	}
 	if (!rc)
 		rc = file_put_rename(path, data);
-	if (rc == -EBUSY) {
+	if (rc == -EBUSY && pinch == FILE_HOW_ANY) {
 		how = FILE_DONE_IN_PLACE;
 		rc = file_put_in_place(path, data);
 	}
-	if (rc == -EROFS || rc == -EPERM || rc == -EACCES) {
+	if (pinch != FILE_HOW_RENAME && (rc == -EROFS || rc == -EPERM ||
+					 rc == -EACCES || rc == -EBUSY)) {
 		how = FILE_DONE_BOUND;
 		rc = file_put_bind(w, path, data);
 	}
 	if (!rc && done)
 		*done = how;
 	return rc;
+}
+
+int file_put(const struct file_where *w, struct span data, bool follow,
+	     enum file_done *done)
+{
+	return file_put_how(w, data, follow, FILE_HOW_ANY, done);
+}
+
+int file_remove(const struct file_where *w)
+{
+	char path[PATH_MAX];
+	int rc = file_path(w, path, sizeof(path));
+
+	struct stat st;
+
+	if (rc)
+		return rc;
+	if ((lstat(path, &st) && errno == ENOENT) ||
+	    !plan_do("remove %s", path))
+		return 0;
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}
+
+int file_link(const struct file_where *w, const char *to)
+{
+	char path[PATH_MAX];
+	int rc = file_path(w, path, sizeof(path));
+
+	if (rc)
+		return rc;
+	if (!plan_do("link %s to %s", path, to))
+		return 0;
+	return symlink(to, path) ? -errno : 0;
 }
 
 /* Whether the line starting at @s is @mark and nothing more */

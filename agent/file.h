@@ -20,6 +20,13 @@
 #define FILE_MARK_BEGIN	"# BEGIN msb-init"
 #define FILE_MARK_END	"# END msb-init"
 
+/** What to do where rename() is impossible */
+enum file_how {
+	FILE_HOW_ANY,		/* mount point: in place; read-only: cover it */
+	FILE_HOW_COVER,		/* cover either with a copy: never half a file */
+	FILE_HOW_RENAME,	/* fail */
+};
+
 /**
  * struct file_where - Where a file is
  * @root:	Prefix of every path, "" for none
@@ -50,6 +57,25 @@ enum file_done {
  */
 int file_put(const struct file_where *w, struct span data, bool follow,
 	     enum file_done *done);
+
+/** file_put_how() - file_put() with a choice of what to do in a pinch */
+int file_put_how(const struct file_where *w, struct span data, bool follow,
+		 enum file_how pinch, enum file_done *done);
+
+/**
+ * file_remove() - Remove a file, or a symbolic link itself
+ *
+ * Return: 0, also if there is none; -errno
+ */
+int file_remove(const struct file_where *w);
+
+/**
+ * file_link() - Make a symbolic link
+ * @to:		Its target
+ *
+ * Return: 0; -EEXIST; -errno
+ */
+int file_link(const struct file_where *w, const char *to);
 
 /**
  * file_block() - Replace our marked block in a text

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
@@ -65,30 +66,54 @@ struct agent {
 
 static struct file_where agent_where(const struct agent *a)
 {
-	return (struct file_where){ a->conf.root, a->conf.run_dir, "" };
+	return (struct file_where){ .root = a->conf.root,
+				    .run_dir = a->conf.run_dir, .path = "" };
 }
 
 /* --- files --------------------------------------------------------------- */
 
+static void agent_ca_say(void *arg, const char *text)
+{
+	report_warn(arg, "%s", text);
+}
+
 static void agent_ca(struct agent *a)
 {
 	struct file_where w = agent_where(a);
+	const struct ca_conf conf = {
+		.files = a->conf.ca, .now = time(NULL), .mode = a->conf.ca_env,
+		.say = agent_ca_say, .arg = &a->report };
 	static struct ca_result ca;
-	int rc = ca_install(&w, &ca);
+	struct report *r = &a->report;
+	int rc = ca_install(&w, &conf, &ca);
 
-	if (rc == -EBADMSG)
-		report_warn(&a->report, "%s is refused: %s", ca.file, ca.why);
-	else if (rc)
-		report_warn(&a->report, "%s: cannot install it: %s",
-			    ca.file[0] ? ca.file : "CA bundle", strerror(-rc));
+	/* What "status" needs to look whether all is as it was asked for */
+	if (conf.files[0])
+		report_set(r, "CA_FILES", "%s", conf.files);
+	if (conf.mode != CA_ENV_MODE_KEEP)
+		report_set(r, "CA_ENV", "%s", conf.mode == CA_ENV_MODE_OFF ?
+			   "off" : "replace");
+	if (rc && rc != -EBADMSG)
+		report_warn(r, "cannot install CA certificates: %s",
+			    strerror(-rc));
+	if (ca.refused)
+		report_set(r, "CA_REFUSED", "%u", ca.refused);
 	if (rc || !ca.certs) {
-		report_set(&a->report, "CA", "%s", rc ? "failed" : "none");
+		report_set(r, "CA", "%s", rc ? "failed" : "none");
 		return;
 	}
-	report_set(&a->report, "CA", "%u certificate%s from %s in %s",
-		   ca.certs, ca.certs == 1 ? "" : "s", ca.file, ca.bundle);
-	report_set(&a->report, "CA_BUNDLE", "%s", ca.bundle);
-	report_set(&a->report, "CA_FILE", "%s", ca.file);
+	report_set(r, "CA", "%u certificate%s from %s%s in %s", ca.certs,
+		   ca.certs == 1 ? "" : "s", ca.source,
+		   ca.sources > 1 ? " and others" : "", ca.bundle);
+	report_set(r, "CA_BUNDLE", "%s", ca.bundle);
+	if (ca.file[0])
+		report_set(r, "CA_FILE", "%s", ca.file);
+	if (ca.jks[0])
+		report_set(r, "CA_JKS", "%s", ca.jks);
+	if (ca.unjudged)
+		report_set(r, "CA_UNJUDGED", "%u", ca.unjudged);
+	if (ca.note[0])
+		report_set(r, "CA_NOTE", "%s", ca.note);
 }
 
 /* None of these keeps the network from working: warnings at most */

@@ -9,6 +9,7 @@
 #include "agent/ca.h"
 #include "agent/json.h"
 #include "agent/probe.h"
+#include "agent/report.h"
 #include "base/fd.h"
 #include "base/util.h"
 
@@ -157,7 +158,7 @@ static void probe_result(struct probe_run *r, CURLcode rc, const char *errbuf)
 void probe_run(const char *url, const char *ca, struct probe *p)
 {
 	struct probe_run r = { .p = p };
-	struct file_where w = { "", "", "" };
+	struct file_where w = { "", REPORT_RUN_DIR, "" };
 	char errbuf[CURL_ERROR_SIZE] = "";
 
 	*p = (struct probe){ .remedy = "", .exit = PROBE_EXIT_USAGE };

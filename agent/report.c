@@ -15,7 +15,7 @@
 /* What PID 1 hears, in this order */
 static const char *const report_pipe[] = {
 	"IFACE", "MAC", "MTU", "IPV4", "GW4", "IPV6", "GW6", "LINK",
-	"CA_BUNDLE", "CA_FILE", "T_START", "T_LINK", "T_ETH0", "T_CONNECTED",
+	"CA_BUNDLE", "CA_FILE", "CA_JKS", "T_START", "T_LINK", "T_ETH0", "T_CONNECTED",
 };
 
 void report_init(struct report *r)

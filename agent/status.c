@@ -94,6 +94,9 @@ void status_text(struct span text, uint64_t now_ns, const struct checks *c,
 		status_row(w, rows[i].name, status_get(text, rows[i].key));
 	status_link(text, now_ns, w);
 	status_row(w, "ca", status_get(text, "CA"));
+	status_row(w, "ca refused", status_get(text, "CA_REFUSED"));
+	status_row(w, "ca unjudged", status_get(text, "CA_UNJUDGED"));
+	status_row(w, "ca note", status_get(text, "CA_NOTE"));
 	status_row(w, "probe", status_get(text, "PROBE"));
 	if (c)
 		check_text(c, w);

@@ -22,6 +22,7 @@ static void usage(FILE *f)
 	      "       msb-init net [OPTION]...\n"
 	      "       msb-init probe URL\n"
 	      "       msb-init status [--json]\n"
+	      "       msb-init ca [--list | --verify]\n"
 	      "       msb-init --version | --help\n"
 	      "As PID 1: set the guest up, run its workload, power off.\n", f);
 }
@@ -44,6 +45,7 @@ static const struct verb verbs[] = {
 	{ "net",	agent_net_main },
 	{ "probe",	agent_probe_main },
 	{ "status",	agent_status_main },
+	{ "ca",		agent_ca_main },
 	{ "--version",	version },
 	{ "-V",		version },
 	{ "--help",	help },

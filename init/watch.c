@@ -68,6 +68,8 @@ static enum watch_said take_line(struct watch *w)
 		take_path(w->ca_bundle, sizeof(w->ca_bundle), v);
 	else if (span_is(k, "CA_FILE"))
 		take_path(w->ca_file, sizeof(w->ca_file), v);
+	else if (span_is(k, "CA_JKS"))
+		take_path(w->ca_jks, sizeof(w->ca_jks), v);
 	return WATCH_SAID_NOTHING;
 }
 

@@ -22,6 +22,7 @@
  * @token:	Valid if @has_token; never printed, wiped when replaced
  * @ca_bundle:	File for SSL_CERT_FILE and its like; "" if no CA is installed
  * @ca_file:	File for NODE_EXTRA_CA_CERTS and its like, or ""
+ * @ca_jks:	Trust store of Java, or ""
  * @reason:	Of the last FAILED=
  * @backoff_ms:	Pause before the last restart; 0 if none was needed yet
  */
@@ -31,7 +32,7 @@ struct watch {
 	bool skip;
 	char token[WATCH_TOKEN_LEN];
 	bool has_token;
-	char ca_bundle[256], ca_file[256];
+	char ca_bundle[256], ca_file[256], ca_jks[256];
 	char reason[256];
 	uint32_t backoff_ms;
 };

@@ -1,20 +1,13 @@
 #include <string.h>
 
+#include "agent/ca_env.h"
 #include "base/log.h"
 #include "base/util.h"
 #include "init/sys.h"
 #include "init/workload.h"
 #include "proto/cmdline.h"
 
-/* What programs read to find a bundle that replaces their own */
-static const char *const bundle_vars[] = {
-	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
-	"GIT_SSL_CAINFO", "PIP_CERT", "AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO",
-	"NIX_SSL_CERT_FILE",
-};
-
-/* What programs read to find certificates that are added to their own */
-static const char *const extra_vars[] = { "NODE_EXTRA_CA_CERTS", "DENO_CERT" };
+#define WORKLOAD_JAVA_MAX	1024
 
 static char word_sh[] = "sh", word_c[] = "-c";
 static char path_sh[] = "/bin/sh", path_script[] = WORKLOAD_FILE;
@@ -95,11 +88,34 @@ void workload_select(struct workload *w, struct span cmdline, int argc,
 
 const char *workload_ca_var(unsigned int i)
 {
-	size_t n = ARRAY_SIZE(bundle_vars);
+	static const struct ca_env none = { "", "", "" };
+	const char *value, *name = ca_env_name(i, &none, &value);
 
-	if (i < n)
-		return bundle_vars[i];
-	return i - n < ARRAY_SIZE(extra_vars) ? extra_vars[i - n] : NULL;
+	/* Behind the others, the one that is composed */
+	if (!name && i && ca_env_name(i - 1, &none, &value))
+		name = CA_ENV_JAVA;
+	return name;
+}
+
+static void ca_vars(struct spawn_env *e, const struct watch *agent)
+{
+	const struct ca_env ca = { agent->ca_bundle, agent->ca_file,
+				   agent->ca_jks };
+	enum ca_env_mode mode = CA_ENV_MODE_KEEP;
+	char java[WORKLOAD_JAVA_MAX];
+	const char *name, *value;
+
+	/* The agent has warned of what is not understood */
+	(void)ca_env_mode(spawn_env_get(e, "MSB_CA_ENV"), &mode);
+	if (mode == CA_ENV_MODE_OFF)
+		return;
+	for (unsigned int i = 0; (name = ca_env_name(i, &ca, &value)); i++)
+		if (value[0])
+			spawn_env_set(e, name, value,
+				      mode == CA_ENV_MODE_KEEP);
+	if (ca_env_java(&ca, spawn_env_get(e, CA_ENV_JAVA), mode, java,
+			sizeof(java)))
+		spawn_env_set(e, CA_ENV_JAVA, java, false);
 }
 
 void workload_env(struct spawn_env *e, const struct watch *agent)
@@ -114,9 +130,5 @@ void workload_env(struct spawn_env *e, const struct watch *agent)
 		spawn_env_set(e, "HOME", "/root", false);
 	spawn_env_set(e, "HOME", "/", true);
 
-	for (size_t i = 0; agent->ca_bundle[0] && i < ARRAY_SIZE(bundle_vars);
-	     i++)
-		spawn_env_set(e, bundle_vars[i], agent->ca_bundle, true);
-	for (size_t i = 0; agent->ca_file[0] && i < ARRAY_SIZE(extra_vars); i++)
-		spawn_env_set(e, extra_vars[i], agent->ca_file, true);
+	ca_vars(e, agent);
 }

@@ -10,8 +10,8 @@ bad=0
 
 plain='restart_parse shutdown_parse'
 more='env_set cmdline_get cmdline_args handoff_args_words handoff_args_env
-	mtab_last mtab_path userspec_resolve ca_check file_block check_asked
-	status_json watch_feed spawn_interp'
+	mtab_last mtab_path userspec_resolve roots_take bundle_edit x509_judge
+	x509_hash file_block check_asked status_json watch_feed spawn_interp'
 
 for f in tests/fuzz/*_fuzz.c; do
 	name=$(basename "$f" _fuzz.c)

@@ -57,6 +57,7 @@ for f in $(grep -lE '^[[:space:]]+\{ "[a-z0-9-]+", (no|required)_arg' \
 	init/*.c agent/*.c); do
 	verb=$(basename "$f" .c)
 	[ "$verb" != conf ] || verb=agent	# its options, and those of net
+	[ "$verb" != ca_main ] || verb=ca
 	for o in $(sed -nE 's/^\t\t\{ "([a-z0-9-]+)", (no|required)_arg.*/\1/p' \
 		"$f"); do
 		found=1

@@ -81,7 +81,7 @@ def test_ca_is_installed_replaced_and_removed(guest):
         guest.write("/etc/msb/ca.pem", pem)
         said = guest.once().hear("READY")
         assert said["CA_BUNDLE"] == bundle
-        assert said["CA_FILE"] == "/etc/msb/ca.pem"
+        assert said["CA_FILE"] == "/run/msb/ca.pem"
         text = guest.read(bundle)
         assert text.startswith(image) and pem in text
         assert text.count("BEGIN CERTIFICATE") == 1
