@@ -93,6 +93,39 @@ void cgroup_enter(void)
 		log_warn("workload: control group: %s", strerror(-rc));
 }
 
+/** event() - By how much a number in a file of events has grown */
+static uint64_t event(const char *path, const char *key, uint64_t *last)
+{
+	char text[512];
+	struct span rest, line;
+	uint64_t n, was = *last;
+
+	if (sys_read_file(path, text, sizeof(text)) < 0)
+		return 0;
+	rest = span_str(text);
+	while (rest.len) {
+		line = span_cut(&rest, '\n', NULL);
+		if (span_is(span_cut(&line, ' ', NULL), key) &&
+		    span_uint(line, UINT64_MAX, &n) == 0)
+			*last = n;
+	}
+	return *last > was ? *last - was : 0;
+}
+
+void cgroup_events(void)
+{
+	static uint64_t killed, refused;
+	uint64_t n = event(CGROUP_DIR "/memory.events", "oom_kill", &killed);
+
+	if (n)
+		log_warn("workload: out of memory: the kernel killed %llu of "
+			 "its processes", (unsigned long long)n);
+	n = event(CGROUP_DIR "/pids.events", "max", &refused);
+	if (n)
+		log_warn("workload: too many processes: fork was refused %llu "
+			 "times, see " CGROUP_VAR, (unsigned long long)n);
+}
+
 void cgroup_kill(void)
 {
 	sys_write_file(CGROUP_DIR "/cgroup.kill", 0, "1");

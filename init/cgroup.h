@@ -29,6 +29,12 @@ bool cgroup_setup(const char *pids_max);
 /** cgroup_enter() - Move this process into it; a failure is reported */
 void cgroup_enter(void);
 
+/**
+ * cgroup_events() - Say what the kernel has done to the workload since the last
+ *		     call: processes killed for want of memory, forks refused
+ */
+void cgroup_events(void);
+
 /** cgroup_kill() - Kill whatever is left in it */
 void cgroup_kill(void);
 

@@ -129,6 +129,8 @@ enum pid1_event pid1_act_work_end(struct pid1 *p)
 {
 	uint32_t ms;
 
+	if (p->become.cgroup)
+		cgroup_events();
 	if (!restart_wanted(p->restart, p->work_code))
 		return PID1_EV_WORK_OVER;
 	/* What it has left behind would be in the way of the next one */

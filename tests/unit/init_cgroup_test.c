@@ -128,11 +128,37 @@ static void test_none(void **state)
 	assert_string_equal(fake_calls(), "");
 }
 
+#define MEMORY	CGROUP_DIR "/memory.events"
+#define PIDS	CGROUP_DIR "/pids.events"
+
+/* What is new since the last time is told, and nothing else */
+static void test_events(void **state)
+{
+	(void)state;
+	cgroup_events();
+	assert_string_equal(fake_logged(), "");
+	fake_file(MEMORY, S_IFREG, "low 9\noom 1\noom_kill 3\n");
+	fake_file(PIDS, S_IFREG, "max 70\n");
+	cgroup_events();
+	assert_string_equal(fake_logged(),
+		"t: warn: workload: out of memory: the kernel killed 3 of its "
+		"processes\nt: warn: workload: too many processes: fork was "
+		"refused 70 times, see MSB_PIDS_MAX\n");
+	cgroup_events();
+	assert_string_equal(fake_logged(), "");
+	fake_file(MEMORY, S_IFREG, "oom_kill x\n");
+	fake_file(PIDS, S_IFREG, "max 71");
+	cgroup_events();
+	assert_string_equal(fake_logged(), "t: warn: workload: too many "
+		"processes: fork was refused 1 times, see MSB_PIDS_MAX\n");
+}
+
 int init_cgroup_test(void)
 {
 	static const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_setup), T(test_limit), T(test_failures), T(test_none),
+		T(test_events),
 #undef T
 	};
 

@@ -1,6 +1,7 @@
 """Guests whose host asks for mounts, users and limits, or a root of layers."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -238,6 +239,10 @@ def test_oom(hog):
     """All of the workload is killed, and nobody else"""
     assert hog.exit == 0, hog.log()
     assert "workload: ended with status 137" in hog.log()
+    assert re.search(r"workload: out of memory: the kernel killed \d+ of its",
+                     hog.log())
+    assert re.search(r"workload: too many processes: fork was refused \d+ "
+                     "times, see MSB_PIDS_MAX", hog.log())
     before, again = hog.step("before").ok(), hog.step("again").ok()
     assert again.lines == before.lines
     assert before.lines[1:] == ["init", "-1000", "-1000", "0"]
