@@ -44,8 +44,9 @@ dhcp()
 
 rescued()
 {
+	# networkd may be back already: its socket hears of every change
 	systemctl is-active -q rescue.target &&
-		! systemctl is-active -q systemd-networkd
+		! systemctl is-active -q multi-user.target
 }
 
 until_ok 20 link_up
