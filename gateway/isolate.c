@@ -69,17 +69,23 @@ int isolate_early(int keep)
 	return 0;
 }
 
+/* One call, if its first argument is @value */
+static int allow_with(scmp_filter_ctx ctx, int call, scmp_datum_t value)
+{
+	X
+
+	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &first);
+}
+
 static int allow_socket(scmp_filter_ctx ctx, int domain)
 {
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)domain));
+	return allow_with(ctx, SCMP_SYS(socket), (scmp_datum_t)domain);
 }
 
 /* abort() needs it, on ourselves: not the monitor, nor what else the user runs */
 static int allow_abort(scmp_filter_ctx ctx)
 {
-	return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-				SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+	return allow_with(ctx, SCMP_SYS(tgkill), (scmp_datum_t)getpid());
 }
 
 int isolate_late(void)
