@@ -72,7 +72,9 @@ int isolate_early(int keep)
 /* One call, if its first argument is @value */
 static int allow_with(scmp_filter_ctx ctx, int call, scmp_datum_t value)
 {
-	X
+	const struct scmp_arg_cmp first = {
+		.arg = 0, .op = SCMP_CMP_EQ, .datum_a = value,
+	};
 
 	return seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, call, 1, &first);
 }
