@@ -141,10 +141,17 @@ static int file_fill(int fd, struct span data)
 /* Over the same inode: for mount points.  Not atomic, hence the last resort */
 static int file_put_in_place(const char *path, struct span data)
 {
-	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY |
+			    O_NONBLOCK);
+	struct stat st;
 
 	if (fd < 0)
-		return -errno;
+		return errno == ENXIO ? -EACCES : -errno;
+	/* A device or a FIFO keeps nothing: as good as not writable */
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		close(fd);
+		return -EACCES;
+	}
 	(void)fchmod(fd, 0644);
 	return file_fill(fd, data);
 }
@@ -231,8 +238,12 @@ int file_put_how(const struct file_where *w, struct span data, bool follow,
 	rc = file_path(w, path, sizeof(path));
 	if (rc)
 		return rc;
-	/* A dangling link has no target to keep: it is replaced */
-	if (follow && realpath(path, real))
+	/*
+	 * A dangling link has no target to keep, and one to a device is no file
+	 * of anybody's: they are replaced themselves
+	 */
+	if (follow && realpath(path, real) && !stat(real, &st) &&
+	    S_ISREG(st.st_mode))
 		(void)span_copy(span_str(real), path, sizeof(path));
 	if (file_same(path, data)) {
 		if (done)

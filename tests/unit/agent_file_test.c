@@ -158,6 +158,7 @@ static void test_put_odd(void **state)
 {
 	struct file_where w = { root, "/run", "/file" };
 	char link[64];
+	struct stat st;
 
 	(void)state;
 	assert_int_equal(mkdir(at("/dir"), 0755), 0);
@@ -181,6 +182,15 @@ static void test_put_odd(void **state)
 	w.path = "/dangling";
 	assert_int_equal(file_put(&w, span_str("x"), true, NULL), 0);
 	expect("/dangling", "x");
+
+	/* One to what is no file, such as /dev/null: replaced either way */
+	assert_int_equal(mkfifo(at("/fifo"), 0600), 0);
+	assert_int_equal(symlink("fifo", at("/device")), 0);
+	w.path = "/device";
+	assert_int_equal(file_put(&w, span_str("x"), true, NULL), 0);
+	expect("/device", "x");
+	assert_int_equal(stat(at("/fifo"), &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
 
 	/* What a run that was killed left behind is no obstacle */
 	assert_int_equal(symlink("file", at("/.file.msb-new")), 0);
