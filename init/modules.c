@@ -46,7 +46,7 @@ int modules_flags(const char *path)
 /** load_one() - Load one module; 0 or -errno */
 static int load_one(const char *path)
 {
-	int fd = sys_open(path, O_RDONLY);
+	int fd = sys_open(path, O_RDONLY | O_NONBLOCK);
 	int rc;
 
 	if (fd < 0)

@@ -32,6 +32,9 @@
 #define PID_NS_INIT	0xEFFFFFFCU	/* PROC_PID_INIT_INO, proc_ns.h */
 #define CLOSE_MAX	4096	/* descriptors tried without close_range() */
 
+/* What stands in a file's place, such as a FIFO, must not hold PID 1 up */
+#define NO_WAIT		(O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 static int result(long rc)
 {
 	return rc < 0 ? -errno : (int)rc;
@@ -181,7 +184,7 @@ int sys_pipe(int fds[2])
 
 ssize_t sys_read_file(const char *path, char *buf, size_t size)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | NO_WAIT);
 	size_t have = 0;
 	ssize_t n = 1;
 
@@ -204,7 +207,7 @@ ssize_t sys_read_file(const char *path, char *buf, size_t size)
 
 int sys_write_file(const char *path, mode_t mode, const char *text)
 {
-	int flags = O_WRONLY | O_CLOEXEC | (mode ? O_CREAT | O_TRUNC : 0);
+	int flags = O_WRONLY | NO_WAIT | (mode ? O_CREAT | O_TRUNC : 0);
 	int fd = open(path, flags, mode);
 	int rc = 0;
 

@@ -82,7 +82,7 @@ int sys_dup2(int fd, int to);
 int sys_pipe(int fds[2]);
 
 /**
- * sys_read_file() - Read the beginning of a file
+ * sys_read_file() - Read the beginning of a file; never waits, as for a FIFO
  * @buf:	NUL-terminated after the content
  * @size:	Size of @buf, not 0
  *
@@ -92,7 +92,7 @@ int sys_pipe(int fds[2]);
 ssize_t sys_read_file(const char *path, char *buf, size_t size);
 
 /**
- * sys_write_file() - Replace the content of a file
+ * sys_write_file() - Replace the content of a file; never waits
  * @mode:	If not 0 the file is created when it is missing, and gets
  *		exactly this mode
  */

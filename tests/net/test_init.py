@@ -178,6 +178,42 @@ def test_works_without_proc():
     assert lines[-1] == LAST % 4
 
 
+def boot_over(prepare, shell, *env, timeout=20):
+    """As boot(), with an /etc that can be written to and prepared."""
+    cmd = SPACE + [
+        "mount -t tmpfs run /run && mkdir /run/up /run/work && "
+        "mount -t overlay etc -o lowerdir=/etc,upperdir=/run/up,"
+        f"workdir=/run/work /etc && {prepare} && exec env -i \"$@\"", "sh",
+        "PATH=/usr/local/bin:/usr/bin:/bin", f"MSB_EXEC={shell}", *env,
+        str(INIT)]
+    p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                       stderr=subprocess.STDOUT, text=True, timeout=timeout)
+    return p.stdout.splitlines()
+
+
+@pytest.mark.parametrize("name", ["modules", "exit-key", "workload"])
+def test_fifo_in_the_image(name):
+    lines = boot_over(f"mkdir /etc/msb && mkfifo /etc/msb/{name}", "exit 9")
+    assert lines[-1] == LAST % 9
+
+
+def test_fifo_for_the_mounts():
+    """What the workload leaves behind does not hold up the power-off"""
+    lines, _ = boot("mount -t tmpfs none /proc; mkdir /proc/self; "
+                    "mkfifo /proc/self/mounts; exit 9", timeout=20)
+    assert lines[-1] == LAST % 9
+
+
+def test_link_to_a_device_in_the_image():
+    """It is replaced, and not the device"""
+    lines = boot_over(
+        "mkfifo /run/device && rm -f /etc/hosts && "
+        "ln -s /run/device /etc/hosts",
+        "test -p /run/device && echo there; grep localhost /etc/hosts")
+    assert "there" in lines
+    assert any(l.startswith("127.0.0.1") for l in lines)
+
+
 def terminal(*env, send=None, timeout=30):
     """Boot on a terminal; write send when the marker "ready" has come."""
     master, slave = pty.openpty()
