@@ -387,9 +387,12 @@ static void ended(void *arg, pid_t pid, int status)
 
 void pid1_reap(struct pid1 *p)
 {
-	int rc = reap_all(ended, p);
+	int rc = reap_some(ended, p);
 
-	if (rc == -ECHILD)
+	p->reap_more = rc > 0;
+	if (rc > 0)
+		ev_again(p->ev, &p->sig);
+	else if (rc == -ECHILD)
 		pid1_event(p, PID1_EV_EMPTY);
 	else if (rc < 0)
 		log_err("wait: %s", strerror(-rc));
@@ -401,6 +404,8 @@ static void sig_ready(struct ev_src *src, uint32_t events)
 	int signo;
 
 	(void)events;
+	if (p->reap_more)
+		pid1_reap(p);
 	for (int i = 0; i < SIGS_BUDGET; i++) {
 		switch (sigs_read(src->fd, &signo)) {
 		case SIGS_NONE:

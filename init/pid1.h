@@ -98,6 +98,7 @@ enum pid1_stamp {
  * @sig:	The signals
  * @cpu_ns:	CPU time of this process when it began: as the kernel's thread
  *		that boots, it has used some before
+ * @reap_more:	There may be more ended children than were collected
  * @pipe:	The agent's lines; fd -1 when there is no agent
  * @stage:	Timer of the state
  * @retry:	Timer of the agent's restart
@@ -123,6 +124,7 @@ struct pid1 {
 	enum shutdown_how how;
 	uint64_t stamp[PID1_STAMP_NUM], cpu_ns;
 	struct ev_src sig, pipe;
+	bool reap_more;
 	struct timer stage, retry;
 	struct watch watch;
 	pid_t agent, work;

@@ -4,12 +4,12 @@
 #include "init/reap.h"
 #include "init/sys.h"
 
-int reap_all(reap_fn fn, void *arg)
+int reap_some(reap_fn fn, void *arg)
 {
 	int status;
 	pid_t pid;
 
-	for (;;) {
+	for (unsigned int i = 0; i < REAP_BUDGET; i++) {
 		pid = sys_wait(&status);
 		if (pid == -EINTR)
 			continue;
@@ -17,6 +17,7 @@ int reap_all(reap_fn fn, void *arg)
 			return pid;
 		fn(arg, pid, status);
 	}
+	return 1;
 }
 
 int reap_code(int status)

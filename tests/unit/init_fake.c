@@ -38,8 +38,9 @@ static struct {
 	int signals[SIGNALS];
 	size_t nfiles, nfails, nchildren, child, nsignals, sig;
 	pid_t fork_pid;
+	int within;
 	const char *self;
-	bool contained;
+	bool contained, ending;
 	unsigned int open, console;
 	uint64_t now_ns;
 } fake;
@@ -98,6 +99,16 @@ void fake_child(pid_t pid, int status)
 	ASSERT(fake.nchildren < CHILDREN);
 	fake.children[fake.nchildren].pid = pid;
 	fake.children[fake.nchildren++].status = status;
+}
+
+void fake_children_for_ever(bool ending)
+{
+	fake.ending = ending;
+}
+
+void fake_within(int rc)
+{
+	fake.within = rc;
 }
 
 void fake_signal(int sig)
@@ -370,6 +381,9 @@ pid_t sys_wait(int *status)
 {
 	size_t i = fake.child;
 
+	*status = 0;
+	if (fake.ending)
+		return 1;
 	if (i == fake.nchildren)
 		return 0;
 	fake.child++;

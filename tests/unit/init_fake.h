@@ -38,6 +38,12 @@ void fake_fail(const char *line, int rc);
 /** fake_child() - Let the next wait return this child; pid -ECHILD: no child */
 void fake_child(pid_t pid, int status);
 
+/** fake_children_for_ever() - Whether every wait returns the child 1 */
+void fake_children_for_ever(bool ending);
+
+/** fake_within() - Let no child of sys_within() do anything: it says @rc */
+void fake_within(int rc);
+
 /** fake_signal() - Let the next sigwait return this */
 void fake_signal(int sig);
 

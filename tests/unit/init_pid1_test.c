@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/util.h"
 #include "init/pid1.h"
+#include "init/pid1_act.h"
 #include "tests/unit/init_fake.h"
 
 int init_pid1_test(void);
@@ -396,6 +397,26 @@ static void test_reap_empty(void **state)
 	end(p);
 }
 
+/* However many orphans end: the timers and signals have their turn */
+static void test_orphans_for_ever(void **state)
+{
+	struct pid1 *p = begin(PID1_RUN, no_words);
+
+	(void)state;
+	fake_children_for_ever(true);
+	pid1_reap(p);
+	assert_true(p->reap_more);
+	pid1_arm(p, &p->retry, 0);
+	assert_int_equal(ev_turn(p->ev, -1), 0);
+	assert_false(timer_armed(&p->retry));
+	assert_true(p->reap_more);
+	fake_children_for_ever(false);
+	fake_child(0, 0);
+	assert_int_equal(ev_turn(p->ev, -1), 0);
+	assert_false(p->reap_more);
+	end(p);
+}
+
 /* What a dying agent has written is still read: a token, READY */
 static void test_last_words(void **state)
 {
@@ -723,7 +744,8 @@ int init_pid1_test(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, fake_setup, fake_teardown)
 		T(test_cells), T(test_phases), T(test_nobody),
 		T(test_fork_fails), T(test_nothing_to_run), T(test_life),
-		T(test_reap_empty), T(test_last_words), T(test_pipe),
+		T(test_reap_empty), T(test_orphans_for_ever),
+		T(test_last_words), T(test_pipe),
 		T(test_end), T(test_seconds), T(test_root),
 		T(test_restart), T(test_restart_stop), T(test_variables),
 		T(test_block_root), T(test_random),
