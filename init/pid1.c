@@ -123,6 +123,12 @@ enum pid1_event pid1_act_agent(struct pid1 *p)
 	return PID1_EV_NONE;
 }
 
+/** act_retry() - The pause is over; a hand-over that failed did not wait */
+static enum pid1_event act_retry(struct pid1 *p)
+{
+	return p->agent ? PID1_EV_NONE : pid1_act_agent(p);
+}
+
 static enum pid1_event act_backoff(struct pid1 *p)
 {
 	uint64_t lived_ns = sys_boottime() - p->agent_since_ns;
@@ -281,7 +287,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(NET, FAILED, READY, act_failed)				\
 	X(NET, TIMEOUT, READY, act_late)				\
 	X(NET, AGENT_EXIT, NET, act_backoff)				\
-	X(NET, AGENT_RETRY, NET, pid1_act_agent)			\
+	X(NET, AGENT_RETRY, NET, act_retry)				\
 	X(NET, WORK_EXIT, NET, act_none)				\
 	X(NET, WORK_OVER, NET, act_none)				\
 	X(NET, SIGNAL, STOP, act_stop_all)				\
@@ -292,7 +298,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(READY, FAILED, READY, act_note_failed)			\
 	X(READY, TIMEOUT, READY, pid1_act_work)				\
 	X(READY, AGENT_EXIT, READY, act_backoff)			\
-	X(READY, AGENT_RETRY, READY, pid1_act_agent)			\
+	X(READY, AGENT_RETRY, READY, act_retry)				\
 	X(READY, WORK_EXIT, READY, pid1_act_work_end)			\
 	X(READY, WORK_OVER, STOP, act_stop_all)				\
 	X(READY, SIGNAL, STOP, act_stop_all)				\
@@ -303,7 +309,7 @@ static enum pid1_event act_none(struct pid1 *p)
 	X(RUN, FAILED, RUN, act_note_failed)				\
 	X(RUN, TIMEOUT, RUN, act_none)					\
 	X(RUN, AGENT_EXIT, RUN, act_backoff)				\
-	X(RUN, AGENT_RETRY, RUN, pid1_act_agent)			\
+	X(RUN, AGENT_RETRY, RUN, act_retry)				\
 	X(RUN, WORK_EXIT, READY, pid1_act_work_end)			\
 	X(RUN, WORK_OVER, RUN, act_none)				\
 	X(RUN, SIGNAL, STOP, act_stop)					\

@@ -318,6 +318,11 @@ static void test_hand_over_agent(void **state)
 	calls = fake_calls();
 	assert_int_equal(strncmp(calls, START_AGENT, strlen(START_AGENT)), 0);
 	assert_non_null(strstr(calls, "exec /sbin/other"));
+
+	/* Its pause was for the one that is there again */
+	assert_true(timer_armed(&p->retry));
+	pid1_event(p, PID1_EV_AGENT_RETRY);
+	assert_string_equal(fake_calls(), "");
 	end(p);
 }
 

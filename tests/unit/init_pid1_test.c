@@ -173,7 +173,7 @@ static void test_cells(void **state)
 		int armed = i % 2;	/* once with, once without timers */
 
 		seen[c->from][c->ev] = true;
-		p->agent = AGENT;
+		p->agent = c->ev == PID1_EV_AGENT_RETRY ? 0 : AGENT;
 		p->work = WORK;
 		if (armed) {
 			timer_set(q, &p->stage, 1);
