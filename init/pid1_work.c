@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/log.h"
 #include "base/util.h"
@@ -80,6 +81,8 @@ static enum pid1_event start(struct pid1 *p)
  */
 static void hand_over(struct pid1 *p)
 {
+	struct rlimits limits = p->become.limits, ours;
+
 	if (pid1_env(p->env, USERSPEC_VAR) || p->become.restricted)
 		log_warn("handoff: " USERSPEC_VAR " and " PROFILE_VAR " do not "
 			 "hold for services of another init");
@@ -91,8 +94,15 @@ static void hand_over(struct pid1 *p)
 	workload_env(&p->work_env, &p->watch);
 	handoff_env(&p->handoff, &p->work_env);
 	handoff_services(&p->work_env);
-	rlimits_apply(&p->become.limits);
+	/* The kernel kills even PID 1 that has used up its CPU time */
+	if (limits.set & 1U << RLIMIT_CPU)
+		log_warn("handoff: " RLIMITS_VAR ": cpu is left out: it would "
+			 "end PID 1");
+	limits.set &= ~(1U << RLIMIT_CPU);
+	rlimits_save(&ours, limits.set);
+	rlimits_apply(&limits);
 	handoff_exec(&p->handoff, &p->work_env);
+	rlimits_apply(&ours);
 	p->hand_over = false;
 	/* It and its keeper heed no SIGTERM; the next one will */
 	if (p->agent)

@@ -137,6 +137,15 @@ void rlimits_read(const char *value, struct rlimits *r)
 	}
 }
 
+void rlimits_save(struct rlimits *r, uint32_t set)
+{
+	r->set = 0;
+	for (unsigned int i = 0; i < RLIMITS_NUM; i++)
+		if (set & 1U << i &&
+		    sys_getrlimit((int)i, &r->soft[i], &r->hard[i]) == 0)
+			r->set |= 1U << i;
+}
+
 int rlimits_apply(const struct rlimits *r)
 {
 	int refused = 0;

@@ -40,6 +40,9 @@ int rlimits_next(struct vlist *l, struct rlimits *r, struct env_err *err);
 /** rlimits_read() - Read all of it; what is refused is reported */
 void rlimits_read(const char *value, struct rlimits *r);
 
+/** rlimits_save() - Take down what this process has, of those in @set */
+void rlimits_save(struct rlimits *r, uint32_t set);
+
 /**
  * rlimits_apply() - Set the limits of this process
  *

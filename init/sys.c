@@ -384,6 +384,17 @@ int sys_setuid(uid_t uid)
 	return result(setuid(uid));
 }
 
+int sys_getrlimit(int resource, uint64_t *soft, uint64_t *hard)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return -errno;
+	*soft = limit.rlim_cur;
+	*hard = limit.rlim_max;
+	return 0;
+}
+
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)
 {
 	const struct rlimit limit = { .rlim_cur = (rlim_t)soft,

@@ -166,6 +166,9 @@ int sys_setgid(gid_t gid);
 /** sys_setuid() - setuid(2) */
 int sys_setuid(uid_t uid);
 
+/** sys_getrlimit() - getrlimit(2); all ones is no limit */
+int sys_getrlimit(int resource, uint64_t *soft, uint64_t *hard);
+
 /** sys_setrlimit() - setrlimit(2); all ones is no limit */
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard);
 

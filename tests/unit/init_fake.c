@@ -480,6 +480,13 @@ int sys_setuid(uid_t uid)
 	return call("setuid %u", uid);
 }
 
+int sys_getrlimit(int resource, uint64_t *soft, uint64_t *hard)
+{
+	*soft = 1000 + (unsigned int)resource;
+	*hard = 2000 + (unsigned int)resource;
+	return 0;
+}
+
 int sys_setrlimit(int resource, uint64_t soft, uint64_t hard)
 {
 	return call("setrlimit %d %llu %llu", resource,

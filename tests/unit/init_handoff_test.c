@@ -260,7 +260,7 @@ static void end(struct pid1 *p)
 static void test_hand_over(void **state)
 {
 	char init[] = "MSB_HANDOFF_INIT=/sbin/other", x[] = "MSB_EXEC=true";
-	char limit[] = "MSB_RLIMITS=core=0", user[] = "MSB_USER=app";
+	char limit[] = "MSB_RLIMITS=core=0;cpu=9", user[] = "MSB_USER=app";
 	char *env[] = { init, x, limit, user, NULL };
 	struct pid1 *p = begin(env);
 	const char *calls;
@@ -280,11 +280,12 @@ static void test_hand_over(void **state)
 	pid1_event(p, PID1_EV_READY);
 	calls = fake_calls();
 	assert_non_null(strstr(calls, "HANDOFF=1000000000\n"));
+	assert_null(strstr(calls, "setrlimit 0"));
 	assert_non_null(strstr(calls, "setrlimit 4 0 0\n"
 		"write /proc/self/oom_score_adj 0 0\nsigreset\n"
 		"exec /sbin/other [/sbin/other]\nsigblock\n"
 		"write /proc/self/oom_score_adj 0 -1000\nchdir /\n"
-		"kill -101 9\n" CGROUP));
+		"setrlimit 4 1004 2004\nkill -101 9\n" CGROUP));
 	assert_non_null(strstr(fake_logged(), "MSB_USER and "
 			       "MSB_SECURITY_PROFILE do not hold"));
 	assert_int_equal(p->state, PID1_RUN);
