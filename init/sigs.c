@@ -6,7 +6,16 @@
 #include "init/sigs.h"
 #include "init/sys.h"
 
-static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGPWR };
+/*
+ * What systemd and container managers send to a PID 1 to end it.  They count
+ * from glibc's SIGRTMIN, which is 34; that of this C library is another
+ */
+#define RT_HALT		(34 + 3)
+#define RT_POWEROFF	(34 + 4)
+#define RT_REBOOT	(34 + 5)
+
+static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGPWR, RT_HALT,
+			     RT_POWEROFF, RT_REBOOT };
 
 int sigs_open(void)
 {

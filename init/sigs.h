@@ -5,7 +5,7 @@
 enum sigs_kind {
 	SIGS_NONE,	/* nothing is pending */
 	SIGS_CHILD,	/* SIGCHLD: somebody has ended */
-	SIGS_STOP,	/* SIGTERM, SIGINT (Ctrl-Alt-Del) or SIGPWR */
+	SIGS_STOP,	/* SIGTERM, SIGINT (Ctrl-Alt-Del), SIGPWR, 37 to 39 */
 };
 
 /**

@@ -131,7 +131,7 @@ def test_sigterm_to_pid1():
     assert lines[-1] == LAST % 9
 
 
-@pytest.mark.parametrize("sig", ["INT", "PWR"])
+@pytest.mark.parametrize("sig", ["INT", "PWR", "37", "38", "39"])
 def test_other_stop_signals(sig):
     start = time.monotonic()
     lines, _ = boot(f"kill -{sig} 1; exec sleep 60")
