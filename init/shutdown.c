@@ -10,6 +10,7 @@
 #include "init/root.h"
 #include "init/shutdown.h"
 #include "init/sys.h"
+#include "proto/env.h"
 
 #define MOUNTS_MAX	(256 * 1024)	/* only what is used costs memory */
 #define PASSES_MAX	8
@@ -33,10 +34,10 @@ static_assert(ARRAY_SIZE(hows) == SHUTDOWN_HOW_NUM, "one row for each way");
 
 enum shutdown_how shutdown_parse(const char *s)
 {
-	if (!s || !*s)
-		return SHUTDOWN_POWEROFF;
+	struct span v = env_trim(span_str(s));
+
 	for (unsigned int i = 0; i < SHUTDOWN_HOW_NUM; i++)
-		if (strcmp(s, hows[i].name) == 0)
+		if (!v.len || span_is(v, hows[i].name))
 			return (enum shutdown_how)i;
 	log_warn("MSB_POWEROFF: %.32s: not poweroff, reboot or halt", s);
 	return SHUTDOWN_POWEROFF;

@@ -26,6 +26,8 @@ static void test_parse(void **state)
 		{ "poweroff",	SHUTDOWN_POWEROFF, false },
 		{ "reboot",	SHUTDOWN_REBOOT,   false },
 		{ "halt",	SHUTDOWN_HALT,	   false },
+		{ " reboot ",	SHUTDOWN_REBOOT,   false },
+		{ " ",		SHUTDOWN_POWEROFF, false },
 		{ "reboo",	SHUTDOWN_POWEROFF, true },
 		{ "Halt",	SHUTDOWN_POWEROFF, true },
 	};
