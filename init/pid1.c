@@ -248,9 +248,7 @@ static enum pid1_event act_stop_work(struct pid1 *p)
 static enum pid1_event act_off(struct pid1 *p)
 {
 	disarm(p, &p->stage);
-	sys_sync();
-	shutdown_unmount();
-	sys_sync();
+	shutdown_files();
 	if (p->work_code >= 0)
 		console_last(p->work_code);
 	shutdown_off(p->how);

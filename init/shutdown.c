@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -14,6 +15,7 @@
 
 #define MOUNTS_MAX	(256 * 1024)	/* only what is used costs memory */
 #define PASSES_MAX	8
+#define FILES_MS	60000	/* seconds of writing are nothing unusual */
 
 static const char *const pseudo[] = {
 	"autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs",
@@ -121,6 +123,24 @@ int shutdown_unmount(void)
 	for (int i = 0; i < PASSES_MAX && changed; i++)
 		left = pass(&changed, false);
 	return left ? pass(&changed, true) : 0;
+}
+
+static void files(void)
+{
+	sys_sync();
+	shutdown_unmount();
+	sys_sync();
+}
+
+void shutdown_files(void)
+{
+	int rc = sys_within(files, FILES_MS);
+
+	if (rc == -ETIMEDOUT)
+		log_err("shutdown: a file system does not answer; what it has "
+			"not written yet is lost");
+	else if (rc < 0)
+		files();	/* there is no memory for a child */
 }
 
 void shutdown_off(enum shutdown_how how)

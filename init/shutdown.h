@@ -37,6 +37,14 @@ bool shutdown_pseudo(struct span type);
 int shutdown_unmount(void);
 
 /**
+ * shutdown_files() - Sync, shutdown_unmount(), and sync
+ *
+ * In a child: a file system whose other side is gone keeps who syncs it for
+ * ever.  That one is given up after a minute, reported.
+ */
+void shutdown_files(void);
+
+/**
  * shutdown_off() - End the machine
  *
  * Return: only if the kernel will not, neither as asked nor in any other way;

@@ -28,6 +28,7 @@
 #include "init/sys.h"
 
 #define WAIT_MAX_S	2
+#define NAP_MAX_MS	20U	/* a child that writes much may take seconds */
 #define PIPE_FD_MIN	10
 #define PID_NS_INIT	0xEFFFFFFCU	/* PROC_PID_INIT_INO, proc_ns.h */
 #define CLOSE_MAX	4096	/* descriptors tried without close_range() */
@@ -250,6 +251,28 @@ pid_t sys_wait(int *status)
 pid_t sys_fork(void)
 {
 	return result(fork());
+}
+
+int sys_within(void (*fn)(void), unsigned int ms)
+{
+	uint64_t end = sys_now() + ms * NS_PER_MS;
+	unsigned int nap_ms = 1;
+	int status = 0;
+	pid_t pid = fork(), got;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		fn();
+		_exit(0);
+	}
+	while ((got = waitpid(pid, &status, WNOHANG)) == 0) {
+		if (sys_now() >= end)
+			return -ETIMEDOUT;
+		sys_sleep_ms(nap_ms);
+		nap_ms = MIN(2 * nap_ms, NAP_MAX_MS);
+	}
+	return got == pid && status ? -EIO : 0;
 }
 
 int sys_execve(const char *path, char *const argv[], char *const envp[])

@@ -124,6 +124,14 @@ pid_t sys_wait(int *status);
 /** sys_fork() - fork(2): 0 in the child */
 pid_t sys_fork(void);
 
+/**
+ * sys_within() - Run @fn in a child, and wait for it
+ *
+ * Return: 0 when it is done; -ETIMEDOUT if it is not after @ms; -EIO if it was
+ *	   killed; -errno of fork()
+ */
+int sys_within(void (*fn)(void), unsigned int ms);
+
 /** sys_execve() - execve(2); returns only on failure */
 int sys_execve(const char *path, char *const argv[], char *const envp[]);
 

@@ -398,6 +398,15 @@ pid_t sys_fork(void)
 	return rc < 0 ? rc : fake.fork_pid;
 }
 
+int sys_within(void (*fn)(void), unsigned int ms)
+{
+	if (fake.within)
+		call("within %u", ms);
+	else
+		fn();
+	return fake.within;
+}
+
 int sys_execve(const char *path, char *const argv[], char *const envp[])
 {
 	char words[1024] = "";

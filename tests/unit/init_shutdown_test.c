@@ -165,6 +165,20 @@ static void test_off(void **state)
 	}
 }
 
+/* A file system that hangs is given up; without a child it is done here */
+static void test_files(void **state)
+{
+	(void)state;
+	fake_within(-ETIMEDOUT);
+	shutdown_files();
+	assert_string_equal(fake_calls(), "within 60000\n");
+	assert_non_null(strstr(fake_logged(), "does not answer"));
+	fake_file(MOUNTS, S_IFREG, "");
+	fake_within(-EAGAIN);
+	shutdown_files();
+	assert_string_equal(fake_calls(), "within 60000\nsync\nsync\n");
+}
+
 int init_shutdown_test(void)
 {
 	static const struct CMUnitTest tests[] = {
