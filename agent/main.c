@@ -209,6 +209,8 @@ static int agent_tap(struct agent *a, struct nl_link *l, int *fd,
 		report_fail(&a->report, "%s: cannot make the TAP: %s%s", name,
 			    strerror(-*fd), *fd == -EBUSY ?
 			    ": is another agent running?" : "");
+		if (*fd == -EBUSY)	/* its report is not ours to replace */
+			a->report.run_dir = NULL;
 		return *fd;
 	}
 	rc = ifup_by_name(&a->nl, name, l);
