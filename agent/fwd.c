@@ -21,6 +21,7 @@
 
 #define FWD_RX		(256 * 1024)
 #define FWD_TX		(512 * 1024)	/* seven of our longest records */
+#define FWD_LOG_BURST	4		/* records of one kind in 10 s */
 #define BOOT_ID		"/proc/sys/kernel/random/boot_id"
 
 COUNT(drop_fwd_tap_short, "frames of the TAP shorter than an Ethernet header");
@@ -251,8 +252,11 @@ static void fwd_failed(struct fwd *f, int why)
 
 	dial_name(&f->link, name, sizeof(name));
 	if (f->state == FWD_STATE_UP) {
-		log_warn("%s: the gateway is gone (%s), trying again", name,
-			 strerror(-why));
+		if (ev_now(f->ev) - f->up_ns >= FWD_STABLE_NS)
+			f->retry_ms = 0;
+		if (log_ratelimit(&f->gone))
+			log_warn("%s: the gateway is gone (%s), trying again",
+				 name, strerror(-why));
 		f->complained = true;
 	} else if (!f->complained) {
 		/* A gateway may start after its guest: that is no warning */
@@ -313,7 +317,7 @@ static void fwd_up(struct framed *framed)
 	char name[ENV_PATH_MAX + 8], offloads[48];
 
 	fwd_set_state(f, FWD_STATE_UP);
-	f->retry_ms = 0;
+	f->up_ns = ev_now(f->ev);
 	f->complained = false;
 	f->why = 0;
 	fwd_set_offloads(f, framed->link.can_send);
@@ -325,8 +329,9 @@ static void fwd_up(struct framed *framed)
 		report_stage(f->report, "T_CONNECTED");
 	}
 	f->was_up = true;
-	log_info("%s: connected, offloads %s",
-		 dial_name(&f->link, name, sizeof(name)), offloads);
+	if (log_ratelimit(&f->came))
+		log_info("%s: connected, offloads %s",
+			 dial_name(&f->link, name, sizeof(name)), offloads);
 	report_save(f->report);
 	fwd_read_tap(f, true);
 }
@@ -449,6 +454,8 @@ int fwd_start(struct fwd *f, struct ev *ev, struct report *r, int tap_fd,
 		.features = features,
 		.offloads = features,
 		.retry.fire = fwd_retry,
+		.came.burst = FWD_LOG_BURST,
+		.gone.burst = FWD_LOG_BURST,
 		.reap.run = fwd_reap,
 	};
 	memcpy(f->hello.mac, e->mac, sizeof(f->hello.mac));

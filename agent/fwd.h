@@ -3,6 +3,7 @@
 
 #include "agent/report.h"
 #include "base/ev.h"
+#include "base/log.h"
 #include "link/framed.h"
 #include "link/stream.h"
 #include "proto/env.h"
@@ -25,8 +26,8 @@
  *            buffer (link_reserve), and written to it straight from the
  *            receive buffer.
  * Retries    10 ms, doubled up to 1 s, each less a random part of up to a
- *            quarter; anew from 10 ms once the link has been up.  Up to 30 s
- *            where nothing answers at all: a vsock device whose other side has
+ *            quarter; anew from 10 ms once the link has been up for 5 s: a
+ *            gateway may well end every one at once.  Up to 30 s where nothing answers at all: a vsock device whose other side has
  *            died keeps every packet that we queue, for ever.
  * Freeing    A link that is down is closed at the end of the turn.
  */
@@ -34,6 +35,7 @@
 #define FWD_RETRY_MIN_MS	10
 #define FWD_RETRY_MAX_MS	1000
 #define FWD_RETRY_DEAD_MS	30000
+#define FWD_STABLE_NS		(5 * NS_PER_S)
 
 enum fwd_state {
 	FWD_STATE_WAIT,
@@ -50,6 +52,7 @@ enum fwd_state {
  * @features:	LINK_F_* that the TAP has
  * @offloads:	Those that are switched on now
  * @conn:	Socket that is being connected; owned while in DIAL
+ * @up_ns:	When the link came up, CLOCK_MONOTONIC
  * @why:	Error that ended the link, or the last attempt
  * @on_token:	Told when the gateway has given us a token; NULL for nobody
  * @tap_gone:	Somebody deleted the interface, so the loop was stopped
@@ -66,8 +69,10 @@ struct fwd {
 	struct stream_fd stream;
 	struct framed framed;
 	struct timer retry;
+	struct log_limit came, gone;
 	struct ev_task reap;
 	unsigned int retry_ms;
+	uint64_t up_ns;
 	int why;
 	bool complained, was_up, tap_gone;
 };
@@ -91,7 +96,7 @@ void fwd_stop(struct fwd *f);
 
 /**
  * fwd_retry_ms() - Pause before the next attempt
- * @last_ms:	The pause before the last one; 0 if the link was up
+ * @last_ms:	The pause before the last one; 0 if the link was up for long
  * @why:	-ETIMEDOUT if that had no answer at all
  */
 unsigned int fwd_retry_ms(unsigned int last_ms, int why);

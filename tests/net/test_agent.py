@@ -120,6 +120,33 @@ def test_reconnects_after_the_gateway_restarts(guest, peer):
     assert agent.proc.poll() is None
 
 
+def test_second_agent_leaves_the_first_alone(guest, peer):
+    agent = guest.agent()
+    peer.accept().hello()
+    agent.up()
+    until(lambda: "LINK_STATE=up" in guest.read("/run/msb/status"))
+    before = guest.read("/run/msb/status")
+    second = guest.agent("--once")
+    assert second.proc.wait(10) == 4
+    assert "is another agent running?" in second.log
+    assert guest.read("/run/msb/status") == before
+    expect_arp_reply(peer)
+
+
+def test_gateway_that_ends_every_link(guest, peer):
+    """Tried less and less often, and not a line on the console each time"""
+    agent = guest.agent()
+    begin, n = time.monotonic(), 0
+    while time.monotonic() - begin < 4:
+        peer.accept().hello()
+        peer.conn.close()
+        n += 1
+    # 10 ms, doubled up to a second, each less a quarter at most
+    assert 5 <= n <= 14
+    assert 1 <= agent.log.count("gateway is gone") <= 4
+    assert agent.log.count(": connected") <= 4
+
+
 def test_first_packets_wait_for_the_gateway(guest):
     agent = guest.agent()
     agent.up()
