@@ -123,3 +123,32 @@ def test_bake_undo(tmp):
     bake(root, "--undo")
     after = [x for x in listing(root) if not x[0].startswith("etc/msb")]
     assert after == before
+
+
+@pytest.mark.parametrize("path", [
+    "sbin", "sbin/.msb-init.new", "sbin/msb-init", "sbin/init",
+    "sbin/init.orig", "etc", "etc/msb", "etc/msb/modules", "etc/systemd",
+    "etc/systemd/system/sysinit.target.wants", "lib", "lib/modules",
+    "etc/init.d/msb-agent"])
+@pytest.mark.parametrize("up", [True, False])
+def test_bake_stays_inside(tmp, path, up):
+    """Whatever links a tree has: nothing of the host's is touched"""
+    host = tmp / "host"
+    (host / "system").mkdir(parents=True)
+    (host / "system/msb-agent.service").write_text("the host's")
+    (host / "file").write_text("the host's")
+    before = listing(host)
+    root = tmp / "root"
+    (root / "usr").mkdir(parents=True)
+    link = root / path
+    link.parent.mkdir(parents=True, exist_ok=True)
+    target = host / "file" if path.count("/") == 2 or "." in path else host
+    link.symlink_to(os.path.relpath(target, link.parent) if up else target)
+    kernel = tmp / "kernel"
+    (kernel / "lib/modules/1.0").mkdir(parents=True)
+    (kernel / "modules").write_text("/lib/modules/1.0/tun.ko\n")
+    for args in (["--init", "--modules", kernel], ["--companion", "systemd"],
+                 ["--companion", "openrc"], ["--undo"]):
+        bake(root, *args)
+        assert listing(host) == before
+    assert (host / "file").read_text() == "the host's"
