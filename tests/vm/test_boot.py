@@ -257,6 +257,8 @@ LAST = "msb-init: workload exited with status"
     (["sh", "-c", "ping -c 1 -W 3 100.96.0.1 >/dev/null || exit 1; exit 255"],
      255),
     (["sh", "-c", "kill -KILL $$"], 137),
+    # The kernel drops what comes after a second "--"
+    (["sh", "-c", "exit $#", "sh", "--", "x", "y"], 3),
 ])
 def test_exit_status(tmp, cmd, want):
     g, status = boot(tmp, cmd=cmd)
