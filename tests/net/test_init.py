@@ -1,7 +1,7 @@
 """msb-init as PID 1 of a PID namespace.
 
-Always in a user namespace, even for root, and with a /run of its own: what
-PID 1 does must not reach the machine that runs the tests.
+Always in a user namespace, even for root, and with a /run and an /etc of its
+own: what PID 1 and the agent do must not reach the machine that runs the tests.
 """
 import os
 import pathlib
@@ -18,7 +18,12 @@ import pytest
 BUILD = pathlib.Path(os.environ.get("MSB_BUILD", "build")).resolve()
 INIT = BUILD / "guest" / "msb-init"
 SPACE = ["unshare", "-Urnmpf", "--mount-proc", "sh", "-c"]
-UNSHARE = SPACE + ['mount -t tmpfs run /run && exec env -i "$@"', "sh",
+# Root in the user namespace is who root is outside: a file of his is a file of
+# his.  Nothing is written to the lower layer.
+OWN = ("mount -t tmpfs run /run && mount -t tmpfs etc /mnt && "
+       "mkdir /mnt/up /mnt/work && mount -t overlay etc "
+       "-o lowerdir=/etc,upperdir=/mnt/up,workdir=/mnt/work /etc && ")
+UNSHARE = SPACE + [OWN + 'exec env -i "$@"', "sh",
                    "PATH=/usr/local/bin:/usr/bin:/bin"]
 LAST = "msb-init: workload exited with status %d"
 
@@ -168,8 +173,7 @@ def test_agent_is_started_again():
 
 def test_works_without_proc():
     cmd = ["unshare", "-Urnmpf", "sh", "-c",
-           "mount -t tmpfs none /proc && mkdir /proc/self && "
-           "mount -t tmpfs run /run && "
+           "mount -t tmpfs none /proc && mkdir /proc/self && " + OWN +
            f"exec env -i MSB_EXEC='echo alive; exit 4' {INIT}"]
     p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT, text=True, timeout=30)
@@ -179,11 +183,9 @@ def test_works_without_proc():
 
 
 def boot_over(prepare, shell, *env, timeout=20):
-    """As boot(), with an /etc that can be written to and prepared."""
+    """As boot(), when something was done to /etc or /run."""
     cmd = SPACE + [
-        "mount -t tmpfs run /run && mkdir /run/up /run/work && "
-        "mount -t overlay etc -o lowerdir=/etc,upperdir=/run/up,"
-        f"workdir=/run/work /etc && {prepare} && exec env -i \"$@\"", "sh",
+        OWN + f'{prepare} && exec env -i "$@"', "sh",
         "PATH=/usr/local/bin:/usr/bin:/bin", f"MSB_EXEC={shell}", *env,
         str(INIT)]
     p = subprocess.run(cmd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -195,6 +197,17 @@ def boot_over(prepare, shell, *env, timeout=20):
 def test_fifo_in_the_image(name):
     lines = boot_over(f"mkdir /etc/msb && mkfifo /etc/msb/{name}", "exit 9")
     assert lines[-1] == LAST % 9
+
+
+def test_etc_is_not_that_of_the_machine():
+    files = [pathlib.Path("/etc") / n for n in ("hosts", "resolv.conf")]
+    before = [f.read_bytes() if f.exists() else None for f in files]
+    lines, _ = boot("cat /etc/hosts", "MSB_HOST_ALIAS=alias.example",
+                    "MSB_NET_IPV4=addr=192.0.2.2/30,gw=192.0.2.1",
+                    "MSB_NET=iface=eth0,mac=02:6d:73:00:00:02",
+                    "MSB_LINK=unix:/nowhere")
+    assert "192.0.2.1\talias.example" in lines
+    assert [f.read_bytes() if f.exists() else None for f in files] == before
 
 
 def test_fifo_for_the_mounts():
