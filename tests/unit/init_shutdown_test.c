@@ -186,7 +186,7 @@ int init_shutdown_test(void)
 		T(test_parse), T(test_pseudo),
 		T(test_unmount), T(test_upper), T(test_unmount_ends),
 		T(test_contained),
-		T(test_no_proc), T(test_off),
+		T(test_no_proc), T(test_off), T(test_files),
 #undef T
 	};
 
