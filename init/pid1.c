@@ -419,6 +419,7 @@ static void sig_ready(struct ev_src *src, uint32_t events)
 			break;
 		case SIGS_STOP:
 			log_info("stopping: %s", strsignal(signo));
+			p->how = sigs_how(signo, p->how);
 			pid1_event(p, PID1_EV_SIGNAL);
 			break;
 		}

@@ -14,8 +14,9 @@
 #define RT_POWEROFF	(34 + 4)
 #define RT_REBOOT	(34 + 5)
 
-static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGPWR, RT_HALT,
-			     RT_POWEROFF, RT_REBOOT };
+/* SIGUSR1 and SIGUSR2: halt and poweroff of busybox; its reboot is SIGTERM */
+static const int heard[] = { SIGCHLD, SIGTERM, SIGINT, SIGPWR, SIGUSR1,
+			     SIGUSR2, RT_HALT, RT_POWEROFF, RT_REBOOT };
 
 int sigs_open(void)
 {
@@ -32,4 +33,17 @@ enum sigs_kind sigs_read(int fd, int *signo)
 		return SIGS_NONE;
 	*signo = (int)si.ssi_signo;
 	return si.ssi_signo == SIGCHLD ? SIGS_CHILD : SIGS_STOP;
+}
+
+enum shutdown_how sigs_how(int signo, enum shutdown_how unsaid)
+{
+	switch (signo) {
+	case SIGUSR1:
+	case RT_HALT:
+		return SHUTDOWN_HALT;
+	case RT_REBOOT:
+		return SHUTDOWN_REBOOT;
+	default:
+		return unsaid;
+	}
 }

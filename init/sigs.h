@@ -1,11 +1,13 @@
 #ifndef INIT_SIGS_H
 #define INIT_SIGS_H
 
+#include "init/shutdown.h"
+
 /* What PID 1 hears; all other signals are blocked and stay pending */
 enum sigs_kind {
 	SIGS_NONE,	/* nothing is pending */
 	SIGS_CHILD,	/* SIGCHLD: somebody has ended */
-	SIGS_STOP,	/* SIGTERM, SIGINT (Ctrl-Alt-Del), SIGPWR, 37 to 39 */
+	SIGS_STOP,	/* SIGINT is Ctrl-Alt-Del; the others: see sigs_how() */
 };
 
 /**
@@ -21,5 +23,16 @@ int sigs_open(void);
  * @signo:	Set to its number unless SIGS_NONE is returned
  */
 enum sigs_kind sigs_read(int fd, int *signo);
+
+/**
+ * sigs_how() - How a signal of SIGS_STOP wants the machine to end
+ * @unsaid:	Returned for one that leaves it to the configuration: SIGTERM,
+ *		SIGINT, SIGPWR, SIGUSR2 and 38, whose "power off" is what
+ *		MSB_POWEROFF makes of it, since not every VMM has a switch
+ *
+ * SIGUSR1 and 37 are halt, 39 is reboot, as busybox and systemd(1), SIGNALS,
+ * have them.
+ */
+enum shutdown_how sigs_how(int signo, enum shutdown_how unsaid);
 
 #endif /* INIT_SIGS_H */

@@ -136,12 +136,31 @@ def test_sigterm_to_pid1():
     assert lines[-1] == LAST % 9
 
 
-@pytest.mark.parametrize("sig", ["INT", "PWR", "37", "38", "39"])
-def test_other_stop_signals(sig):
+# A namespace tells a reboot from the rest, and halt not from power-off
+@pytest.mark.parametrize("sig, how, end", [
+    ("INT", "poweroff", signal.SIGINT),
+    ("PWR", "reboot", signal.SIGHUP),
+    ("USR1", "reboot", signal.SIGINT),
+    ("USR2", "reboot", signal.SIGHUP),
+    ("37", "reboot", signal.SIGINT),
+    ("38", "reboot", signal.SIGHUP),
+    ("38", "poweroff", signal.SIGINT),
+    ("39", "poweroff", signal.SIGHUP),
+])
+def test_other_stop_signals(sig, how, end):
     start = time.monotonic()
-    lines, _ = boot(f"kill -{sig} 1; exec sleep 60")
+    lines, rc = boot(f"kill -{sig} 1; exec sleep 60", f"MSB_POWEROFF={how}")
     assert lines[-1] == LAST % 143
+    assert rc == -end
     assert time.monotonic() - start < 20
+
+
+def test_other_signals_are_nothing():
+    lines, rc = boot("for s in 1 3 4 5 6 7 8 11 13 14 16 18 20 21 22 23 24 25 "
+                     "26 27 28 29 31 35 36 40 41 47 48 49 63 64; do "
+                     "kill -$s 1; done; sleep 1; exit 5")
+    assert lines[-1] == LAST % 5
+    assert rc == -signal.SIGINT
 
 
 def test_who_ignores_sigterm_is_killed():

@@ -79,6 +79,7 @@ static void test_sigs(void **state)
 	} cases[] = {
 		{ SIGCHLD, SIGS_CHILD }, { SIGTERM, SIGS_STOP },
 		{ SIGINT, SIGS_STOP }, { SIGPWR, SIGS_STOP },
+		{ SIGUSR1, SIGS_STOP }, { SIGUSR2, SIGS_STOP },
 		{ 37, SIGS_STOP }, { 38, SIGS_STOP }, { 39, SIGS_STOP },
 	};
 	struct signalfd_siginfo si;
@@ -87,7 +88,7 @@ static void test_sigs(void **state)
 	(void)state;
 	assert_true(sigs_open() >= 0);
 	assert_string_equal(fake_calls(), "sigblock\n"
-			    "signalfd 17 15 2 30 37 38 39\n");
+			    "signalfd 17 15 2 30 10 12 37 38 39\n");
 	fake_fail("signalfd", -EMFILE);
 	assert_int_equal(sigs_open(), -EMFILE);
 
