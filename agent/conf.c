@@ -344,6 +344,9 @@ static bool conf_from(struct conf *c, const struct conf_src *s,
 	if (!rc)
 		(void)span_copy(span_trim(span_str(value)), c->probe,
 				sizeof(c->probe));
+	else if (rc != -ENOENT)
+		report_warn(r, "MSB_NET_PROBE: longer than %zu bytes: nothing is"
+			    " probed", sizeof(value) - 1);
 	return conf_ca_from(c, s) || any || !rc;
 }
 

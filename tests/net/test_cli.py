@@ -63,6 +63,14 @@ def test_net_reads_the_kernel_command_line(guest):
     assert checks(guest)["hostname"]["asked"] == "w1"
 
 
+def test_a_probe_that_is_too_long_is_told(guest):
+    nic(guest)
+    rc, _, log = cli(guest, "agent", "--dry-run",
+                     env=NIC | {"MSB_NET_PROBE": "http://" + "x" * 1024})
+    assert rc == 0
+    assert "MSB_NET_PROBE: longer than 1023 bytes: nothing is probed" in log
+
+
 def test_stage_times(guest):
     nic(guest)
     log = cli(guest, "net", env=NIC | {"MSB_VERBOSE": "1"})[2]
