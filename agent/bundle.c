@@ -132,12 +132,13 @@ int bundle_edit(struct span old, const struct roots *want,
 	size_t cap = old.len + roots_pem_size(want) + BUNDLE_MARKS;
 	bool *has = calloc(want->n + 1, sizeof(*has));
 	uint8_t *kept = malloc(old.len + 1), *text = malloc(cap);
-	struct wr k = wr_init(kept, kept ? old.len + 1 : 0);
-	struct wr w = wr_init(text, text ? cap : 0);
+	struct wr k, w;
 	int rc = -ENOMEM;
 
 	if (!has || !kept || !text)
 		goto out;
+	k = wr_init(kept, old.len + 1);
+	w = wr_init(text, cap);
 	rc = bundle_strip(old, &k);
 	if (!rc && !want->n && !(gone && gone->n))
 		wr_bytes(&w, kept, wr_len(&k));		/* nothing to look for */

@@ -163,11 +163,12 @@ static int ca_write_file(const struct file_where *where,
 	struct file_where w = *where;
 	size_t size = roots_pem_size(set);
 	uint8_t *text = malloc(size + 1);
-	struct wr out = wr_init(text, text ? size : 0);
-	int rc = text ? 0 : -ENOMEM;
+	struct wr out;
+	int rc;
 
-	if (rc)
-		return rc;
+	if (!text)
+		return -ENOMEM;
+	out = wr_init(text, size);
 	for (unsigned int i = 0; i < set->n; i++)
 		wr_span(&out, set->v[i].pem);
 	snprintf(res->file, sizeof(res->file), "%.4000s/" CA_FILE_NAME,

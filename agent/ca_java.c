@@ -88,11 +88,12 @@ static int java_put(const struct file_where *where, const struct roots *all,
 	struct file_where w = *where;
 	size_t size = jks_size(all);
 	uint8_t *buf = malloc(size);
-	struct wr out = wr_init(buf, size);
+	struct wr out;
 	int rc;
 
 	if (!buf)
 		return -ENOMEM;
+	out = wr_init(buf, size);
 	jks_emit(all, &out);
 	ASSERT(!out.bad && wr_len(&out) == size);
 	w.path = path;

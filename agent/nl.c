@@ -565,7 +565,7 @@ int nl_wait_link(struct nl *nl,
 	for (;;) {
 		rc = nl_links(nl, match, arg);
 		now = nl_now_ms();
-		if (rc || now >= end)
+		if (rc || fd < 0 || now >= end)
 			break;
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 

@@ -162,7 +162,7 @@ int x509_hash(const struct x509 *c, uint32_t *hash)
 	struct rd name = rd_init(c->subject.p, c->subject.len);
 	struct rd rdns = der_take(&name, DER_SEQUENCE);
 	br_sha1_context sha;
-	struct rd le = rd_init(sum, sizeof(sum));
+	struct rd le;
 
 	while (rd_left(&rdns)) {
 		struct rd set = der_take(&rdns, DER_SET);
@@ -177,6 +177,7 @@ int x509_hash(const struct x509 *c, uint32_t *hash)
 	br_sha1_init(&sha);
 	br_sha1_update(&sha, text, wr_len(&w));
 	br_sha1_out(&sha, sum);
+	le = rd_init(sum, sizeof(sum));
 	*hash = rd_le32(&le);
 	return 0;
 }

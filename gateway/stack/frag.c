@@ -412,12 +412,12 @@ static bool headers_ok(const struct frag_piece *f, const struct iovec *iov,
 		       int cnt, size_t len)
 {
 	uint8_t head[NETIF_HEAD];
-	struct rd r = rd_init(head, iov_copy_out(iov, cnt, 0, head,
-						 sizeof(head)));
 	struct ip6_ext x;
+	struct rd r;
 
 	if (ipaddr_is4(&f->dst) || f->off)
 		return true;
+	r = rd_init(head, iov_copy_out(iov, cnt, 0, head, sizeof(head)));
 	return ip6_ext_parse(&r, f->proto, &x) == 0 &&
 	       holds_header(x.proto, len - x.len);
 }

@@ -34,6 +34,7 @@ static char *edit(const char *old, const char *want, const char *gone)
 	struct roots w = set_of(want), g = set_of(gone);
 	bool outside[8];
 	uint8_t *out;
+	char *text;
 	size_t len;
 
 	assert_int_equal(bundle_edit(span_str(old), &w, &g, outside, &out,
@@ -42,10 +43,10 @@ static char *edit(const char *old, const char *want, const char *gone)
 		assert_int_equal(outside[i], strstr(old, "own\n") != NULL);
 	roots_free(&w);
 	roots_free(&g);
-	out = realloc(out, len + 1);
-	assert_non_null(out);
-	out[len] = '\0';
-	return (char *)out;
+	text = strndup((const char *)out, len);
+	assert_non_null(text);
+	free(out);
+	return text;
 }
 
 static const struct {

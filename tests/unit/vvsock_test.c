@@ -434,8 +434,8 @@ static void held_one(const struct cut *c)
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)i;
-	for (uint16_t i = 0; i < c->bufs; i++)
-		cut_post(r, c, i);
+	for (unsigned int i = 0; i < c->bufs; i++)
+		cut_post(r, c, (uint16_t)i);
 	for (unsigned int k = 0; k < 300; k++) {
 		size_t len = 1 + k * 997 % 9000;
 
