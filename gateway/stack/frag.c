@@ -414,10 +414,12 @@ static bool headers_ok(const struct frag_piece *f, const struct iovec *iov,
 	uint8_t head[NETIF_HEAD];
 	struct ip6_ext x;
 	struct rd r;
+	size_t n;
 
 	if (ipaddr_is4(&f->dst) || f->off)
 		return true;
-	r = rd_init(head, iov_copy_out(iov, cnt, 0, head, sizeof(head)));
+	n = iov_copy_out(iov, cnt, 0, head, sizeof(head));
+	r = rd_init(head, n);
 	return ip6_ext_parse(&r, f->proto, &x) == 0 &&
 	       holds_header(x.proto, len - x.len);
 }
