@@ -39,7 +39,10 @@ class Authority:
         openssl("req", "-x509", "-newkey", *kind, "-nodes", "-keyout",
                 self.key, "-out", self.pem, "-days", str(days), "-subj",
                 subject or f"/CN={name}", "-addext",
-                f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}")
+                f"basicConstraints=critical,CA:{'TRUE' if ca else 'FALSE'}",
+                # Python 3.13 wants what RFC 5280 says of a CA, all of it
+                *(["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+                  if ca else []))
         self.text = self.pem.read_text()
         self.der = openssl("x509", "-in", self.pem, "-outform", "DER")
         self.hash = openssl("x509", "-in", self.pem, "-noout",
@@ -47,7 +50,8 @@ class Authority:
 
     def certify(self, tmp):
         req, ext = tmp / "leaf.csr", tmp / "leaf.ext"
-        ext.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        ext.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n"
+                       "authorityKeyIdentifier=keyid\n")
         openssl("req", "-new", "-newkey", "ec", "-pkeyopt",
                 "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                 self.leaf_key, "-out", req, "-subj", "/CN=localhost")
