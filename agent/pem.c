@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "agent/pem.h"
+#include "base/base64.h"
 
 #define PEM_BEGIN	"-----BEGIN "
 #define PEM_END		"-----END "
@@ -154,25 +155,13 @@ int pem_decode(const struct pem *b, uint8_t *buf)
 	return 0;
 }
 
-/* Value of a digit; -1 if it is none */
-static int pem_digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
 int pem_read(const struct pem *b, uint8_t *buf)
 {
 	unsigned int bits = 0, digits = 0, pads = 0;
 
 	for (size_t i = 0; i < b->body.len && !b->torn; i++) {
 		uint8_t c = b->body.p[i];
-		int v = pem_digit(c);
+		int v = base64_digit(c, '+', '/');
 
 		if (pem_is_space(c))
 			continue;

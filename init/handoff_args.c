@@ -3,21 +3,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/rd.h"
 #include "init/handoff_args.h"
 
 /* --- base64url ------------------------------------------------------------ */
-
-static int digit(uint8_t c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
 
 long handoff_args_base64(struct span in, unsigned char *out, size_t size)
 {
@@ -28,7 +18,7 @@ long handoff_args_base64(struct span in, unsigned char *out, size_t size)
 	if (in.len % 4 == 1)
 		return -EINVAL;
 	for (size_t i = 0; i < in.len; i++) {
-		int d = digit(in.p[i]);
+		int d = base64_digit(in.p[i], '-', '_');
 
 		if (d < 0)
 			return -EINVAL;
