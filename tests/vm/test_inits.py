@@ -37,6 +37,14 @@ echo; echo '@last=0 0'
 """
 # Its prompt would stand before our lines
 NO_GETTY = {"etc/systemd/system/serial-getty@ttyS0.service": ("/dev/null",)}
+# What every disk with systemd has from the test
+TESTED = {
+    "etc/systemd/system/msb-test.service": UNIT,
+    "etc/systemd/system/multi-user.target.d/msb-test.conf": WANTS,
+    "etc/systemd/network/80-all.network": GREEDY,
+    **NO_GETTY,
+    "usr/lib/systemd/system-shutdown/msb-test": LAST,
+}
 # Its shell would hang up the console, and us with it
 RESCUE = """[Service]
 ExecStart=
@@ -126,11 +134,7 @@ def boot(d, image, *append, mem=384, overlay=None):
 def systemd(room, servers):
     d = room("systemd")
     image = disk(d, "systemd", "systemd", servers.variables(), {
-        "etc/systemd/system/msb-test.service": UNIT,
-        "etc/systemd/system/multi-user.target.d/msb-test.conf": WANTS,
-        "etc/systemd/network/80-all.network": GREEDY,
-        **NO_GETTY,
-        "usr/lib/systemd/system-shutdown/msb-test": LAST,
+        **TESTED,
         "etc/systemd/system/rescue.service.d/test.conf": RESCUE,
         "etc/msb/ca.pem": servers.ca.pem,
     })
@@ -144,11 +148,7 @@ def systemd(room, servers):
 def companion(room, servers):
     d = room("companion")
     image = disk(d, "systemd", "companion", servers.variables(), {
-        "etc/systemd/system/msb-test.service": UNIT,
-        "etc/systemd/system/multi-user.target.d/msb-test.conf": WANTS,
-        "etc/systemd/network/80-all.network": GREEDY,
-        **NO_GETTY,
-        "usr/lib/systemd/system-shutdown/msb-test": LAST,
+        **TESTED,
         "etc/systemd/system-generators/hello": HELLO,
     }, bake=["--companion", "systemd"])
     g = boot(d, image, "init=/lib/systemd/systemd")
