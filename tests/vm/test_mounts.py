@@ -84,7 +84,7 @@ def mounts(room):
         fs.wait_for((d / "fs.sock").exists)
         qemu.append(f"-chardev socket,id=fs,path={d}/fs.sock -device "
                     "vhost-user-fs-device,chardev=fs,tag=src")
-        ask += ["MSB_DIR_MOUNTS=src:/work/src;gone:/gone",
+        ask += ["MSB_DIR_MOUNTS=src:/srv/src;gone:/gone",
                 "MSB_FILE_MOUNTS=src:f.txt:/opt/x/f:ro,nosuid"]
     files = vm.script_files(d, "mounts", {})
     try:
@@ -141,8 +141,8 @@ def test_mounts_refused(mounts):
 @pytest.mark.skipif(not VIRTIOFSD, reason="no virtiofsd")
 def test_shares(mounts):
     m = in_mounts(mounts.step("mounts"))
-    assert m["/work/src"][:2] == ("src", "virtiofs")
-    assert "rw" in m["/work/src"][2]
+    assert m["/srv/src"][:2] == ("src", "virtiofs")
+    assert "rw" in m["/srv/src"][2]
     assert {"ro", "nosuid"} <= set(m["/opt/x/f"][2])
     assert mounts.step("shared").ok().lines == ["from the host"] * 2
     mounts.step("shared_write").ok()
@@ -323,7 +323,7 @@ def test_read_only(tmp, servers):
 def test_read_only_bare(tmp):
     """Without files to mount over, /etc is an overlay"""
     root = tree(tmp, "root", VARIABLES)
-    (root / "etc/resolv.conf").symlink_to("../run/nowhere/stub.conf")
+    (root / "etc/resolv.conf").symlink_to("../run/nowhere/resolv.conf")
     image = ext4(tmp / "root.img", root, 64)
     g, status = boot(tmp, "--image", image, "--append", "ro " + READ_ONLY)
     assert status == 0, g.log()

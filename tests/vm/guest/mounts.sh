@@ -16,8 +16,8 @@ step data cat /data/file
 step data_write sh -c 'echo new >/data/new && sync && cat /data/new'
 step frozen cat /frozen/file
 step frozen_write sh -c 'echo new >/frozen/new'
-step shared cat /work/src/f.txt /opt/x/f
-step shared_write sh -c 'echo from the guest >/work/src/g.txt'
+step shared cat /srv/src/f.txt /opt/x/f
+step shared_write sh -c 'echo from the guest >/srv/src/g.txt'
 step shared_file sh -c 'echo x >>/opt/x/f'
 step staging ls /run/msb
 exit 0
